@@ -1,0 +1,1 @@
+"""filemon: records every saved version of a student's source files."""

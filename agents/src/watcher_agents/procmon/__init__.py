@@ -1,0 +1,1 @@
+"""procmon: records every build and run of a student, with how it ended."""

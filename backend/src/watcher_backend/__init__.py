@@ -1,0 +1,3 @@
+"""Watcher's central service."""
+
+__version__ = "0.1.0"
