@@ -1,0 +1,102 @@
+"""What both agents are made of beside what they capture, and the order in which it starts and stops."""
+
+import argparse
+import logging
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from watcher_agents import __version__, journal
+from watcher_agents.backend_client import BackendClient
+from watcher_agents.delivery import ContentStore, Delivery
+from watcher_agents.lifecycle import Lifecycle
+from watcher_agents.metrics import DeliveryMetrics, MetricsServer, SpoolCollector, new_registry
+from watcher_agents.settings import AgentSettings, SettingError
+from watcher_agents.spool import Spool
+from watcher_agents.state import StateDatabase
+
+log = logging.getLogger(__name__)
+
+EXIT_MISCONFIGURED = 2
+"""A setting or a rules file is wrong: starting again would change nothing."""
+
+
+@dataclass(frozen=True)
+class AgentParts:
+    """What capture builds on."""
+
+    state: StateDatabase
+    spool: Spool
+    registry: CollectorRegistry
+    lifecycle: Lifecycle
+
+
+def parse_arguments(agent: str, description: str) -> None:
+    """Answer --help and --version; everything else is set in the environment."""
+    parser = argparse.ArgumentParser(
+        prog=f"watcher-{agent}",
+        description=description,
+        epilog="Settings are read from the environment (WATCHER_...); README.md lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"watcher-{agent} {__version__}")
+    parser.parse_args()
+
+
+def explain(error: Exception) -> int:
+    """Say in one line on standard error why the agent cannot start."""
+    print(journal.printable(str(error)), file=sys.stderr)  # noqa: T201 - there is no journal yet
+    return EXIT_MISCONFIGURED
+
+
+def run_agent(
+    agent: str,
+    settings: AgentSettings,
+    content_store: ContentStore | None,
+    capturing: Callable[[AgentParts], AbstractContextManager[None]],
+) -> int:
+    """Run until told to stop; the exit code.
+
+    `capturing` captures while its context is entered. It ends first, so that delivery drains a spool that no
+    longer grows. Raises SettingError where a setting proves wrong in use.
+    """
+    journal.configure(settings.log_level)
+    with ExitStack() as stack:
+        database = settings.state_dir / "spool.sqlite3"
+        try:
+            state = stack.enter_context(closing(StateDatabase(database)))
+        except (OSError, sqlite3.Error) as error:
+            raise SettingError(
+                "WATCHER_STATE_DIR",
+                str(settings.state_dir),
+                f"a directory whose spool can be written ({error})",
+            ) from error
+        spool = Spool(state)
+        registry = new_registry()
+        registry.register(SpoolCollector(spool))
+        try:
+            stack.enter_context(closing(MetricsServer(registry, settings.metrics_port)))
+        except OSError as error:
+            raise SettingError(
+                "WATCHER_METRICS_PORT", str(settings.metrics_port), f"a free port ({error.strerror})"
+            ) from error
+        lifecycle = Lifecycle()
+        lifecycle.stop_on_signals()
+        backend = stack.enter_context(closing(BackendClient(settings, agent)))
+        delivery = Delivery(spool, backend, DeliveryMetrics(registry), content_store)
+        log.info(
+            "starting: watcher-%s %s node=%s backend=%s spooled=%d",
+            agent,
+            __version__,
+            settings.node_name,
+            settings.api_url,
+            spool.backlog().events,
+        )
+        delivery.start(lifecycle)
+        stack.callback(delivery.stop)
+        with capturing(AgentParts(state, spool, registry, lifecycle)):
+            lifecycle.wait()
+    return lifecycle.exit_code

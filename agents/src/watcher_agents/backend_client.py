@@ -1,0 +1,131 @@
+"""The agents' side of `POST /api/v1/events`: what is sent, and what each kind of answer means."""
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import httpx
+
+from watcher_agents import __version__, wire
+from watcher_agents.settings import AgentSettings
+from watcher_agents.spool import SpooledEvent
+
+BATCH_EVENTS = 500
+"""Events in one request; the backend takes up to 1,000."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""Bytes of events in one request; the backend takes up to 8 MiB."""
+
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+_REFUSED = (400, 413, 422)
+"""Statuses that blame the batch; any other failure is the backend's or the site's, and passes."""
+
+Status = Literal["stored", "duplicate", "rejected"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one event; `problem` says why it was rejected."""
+
+    status: Status
+    problem: str | None
+
+
+class BackendUnavailable(Exception):
+    """The batch was not taken and may be sent again; `retry_after` is in seconds, where the backend asked."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class BatchRefused(Exception):
+    """The backend will not take this batch as it is."""
+
+
+class BackendClient:
+    """A connection to the backend, kept open between batches; for one thread."""
+
+    def __init__(self, settings: AgentSettings, agent: str) -> None:
+        """Raises ssl.SSLError where the CA file holds no certificate."""
+        self._agent = {"name": agent, "node": settings.node_name, "release": __version__}
+        headers = {"User-Agent": f"watcher-{agent}/{__version__}", "Content-Type": "application/json"}
+        if settings.api_token:
+            headers["Authorization"] = f"Bearer {settings.api_token}"
+        verify: ssl.SSLContext | bool = True
+        if settings.ca_file:
+            verify = ssl.create_default_context(cafile=str(settings.ca_file))
+        elif settings.api_url.startswith("http://"):
+            # Nothing to verify; loading the system's certificates would cost memory and start-up time.
+            verify = False
+        self._client = httpx.Client(
+            base_url=settings.api_url,
+            headers=headers,
+            verify=verify,
+            # The address is one in the site's own network: a proxy from the environment is never right.
+            trust_env=False,
+            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
+        )
+
+    def send(self, events: Sequence[SpooledEvent]) -> list[Result]:
+        """Send one batch; a result for each event, in order. Raises BackendUnavailable or BatchRefused."""
+        body = wire.encode(
+            {
+                "schema": wire.SCHEMA,
+                "agent": self._agent,
+                "events": [{**event.body, "sequence": event.sequence} for event in events],
+            }
+        )
+        try:
+            answer = self._client.post("/api/v1/events", content=body)
+        except httpx.HTTPError as error:
+            raise BackendUnavailable(f"{type(error).__name__}: {error}") from error
+        if answer.status_code in _REFUSED:
+            raise BatchRefused(f"HTTP {answer.status_code}: {_detail(answer)}")
+        if answer.status_code != httpx.codes.OK:
+            raise BackendUnavailable(f"HTTP {answer.status_code}: {_detail(answer)}", _retry_after(answer))
+        return _results(answer, len(events))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
+def _results(answer: httpx.Response, expected: int) -> list[Result]:
+    """The results in an answer; one that is not the backend's (a captive proxy's page) takes nothing away."""
+    try:
+        results = [_result(entry) for entry in answer.json()["results"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackendUnavailable(f"HTTP 200, but not an answer of the backend: {answer.text[:200]!r}") from error
+    if len(results) != expected:
+        raise BackendUnavailable(f"HTTP 200 with {len(results)} results for {expected} events")
+    return results
+
+
+def _result(entry: Any) -> Result:
+    status = entry["status"]
+    if status not in ("stored", "duplicate", "rejected"):
+        raise ValueError(status)
+    return Result(status, entry.get("problem"))
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What the backend says is wrong (RFC 9457 `detail`), or the beginning of the answer's text."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Seconds that Retry-After asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None

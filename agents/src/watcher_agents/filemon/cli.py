@@ -1,0 +1,61 @@
+"""`watcher-filemon`: reads the settings, puts the parts together, runs until it is told to stop."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+
+from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
+from watcher_agents.filemon.capture import FileCapture
+from watcher_agents.filemon.captured import CapturedVersions
+from watcher_agents.filemon.inotify import Inotify
+from watcher_agents.filemon.metrics import FilemonMetrics
+from watcher_agents.filemon.monitor import FileMonitor, Notice
+from watcher_agents.filemon.rules import FileRules, RulesError, load_rules
+from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settings
+from watcher_agents.filemon.snapshot_volume import SnapshotVolume
+from watcher_agents.filemon.watched_tree import WatchedTree
+from watcher_agents.filemon.workspaces import PodMounts, choose_mode
+from watcher_agents.settings import SettingError
+
+
+def main() -> int:
+    """Run filemon; 0 after an orderly stop, 1 after a failure, 2 where it is misconfigured."""
+    parse_arguments("filemon", "Records every saved version of students' source files on this node.")
+    try:
+        settings = read_filemon_settings(os.environ)
+        rules = load_rules(settings.agent.rules_file)
+        volume = SnapshotVolume(settings.snapshot_root, settings.agent.node_name)
+        return run_agent("filemon", settings.agent, volume, partial(_capturing, settings, rules))
+    except (SettingError, RulesError) as error:
+        return explain(error)
+
+
+@contextmanager
+def _capturing(settings: FilemonSettings, rules: FileRules, parts: AgentParts) -> Iterator[None]:
+    metrics = FilemonMetrics(parts.registry)
+    captured = CapturedVersions(parts.state)
+    mode = choose_mode(settings.workspaces)
+    with closing(Inotify()) as inotify, closing(WatchedTree(settings.watch_root, inotify, rules)) as tree:
+        capture = FileCapture(
+            str(settings.watch_root), tree.root_fd, rules, parts.state, captured, parts.spool, metrics
+        )
+        pod_mounts = PodMounts(settings.watch_root) if mode == "pods" else None
+        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts)
+        run_thread = parts.lifecycle.run_thread
+        threads = [run_thread("read", partial(inotify.read, monitor.inbox.put))]
+        if pod_mounts:
+            notify = partial(monitor.inbox.put, Notice.MOUNTS_CHANGED)
+            threads.append(run_thread("mounts", partial(pod_mounts.watch, notify)))
+        threads.append(run_thread("monitor", monitor.run))
+        try:
+            yield
+        finally:
+            inotify.stop_reading()
+            if pod_mounts:
+                pod_mounts.stop()
+            monitor.inbox.put(Notice.STOP)
+            for thread in threads:
+                thread.join()
+            if pod_mounts:
+                pod_mounts.close()

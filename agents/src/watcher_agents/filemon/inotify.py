@@ -1,0 +1,123 @@
+"""The kernel's side of filemon: watches, and a thread that does nothing but empty the inotify queue.
+
+pyinotify sets the watches. Its reader is not used: it dies on the first file name that is not UTF-8 and loses all
+that it had read with it. The descriptor is read here instead; the format is inotify(7)'s `struct inotify_event`.
+"""
+
+import errno
+import os
+import select
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyinotify
+
+_HEADER = struct.Struct("iIII")
+_READ_BYTES = 1 << 20
+_LONGEST_EVENT = _HEADER.size + 256
+"""A header and a name of up to 255 bytes with its terminator (inotify(7))."""
+
+DIRECTORY_MASK: int = (
+    pyinotify.IN_CREATE
+    | pyinotify.IN_MOVED_FROM
+    | pyinotify.IN_MOVED_TO
+    | pyinotify.IN_DELETE
+    | pyinotify.IN_ONLYDIR
+    | pyinotify.IN_EXCL_UNLINK
+)
+"""What is asked of a directory that only leads to assignments."""
+SOURCE_MASK: int = DIRECTORY_MASK | pyinotify.IN_CLOSE_WRITE | pyinotify.IN_MODIFY
+"""What is asked of a directory that may hold source files."""
+
+
+class WatchLimitReached(Exception):
+    """fs.inotify.max_user_watches is used up."""
+
+
+@dataclass(frozen=True)
+class InotifyEvent:
+    """One event as the kernel gave it; `name` is empty where it concerns the directory itself."""
+
+    watch: int
+    mask: int
+    name: bytes
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the name is a directory's."""
+        return bool(self.mask & pyinotify.IN_ISDIR)
+
+
+class Inotify:
+    """An inotify instance. Watches are set by one thread, the queue is emptied by another."""
+
+    def __init__(self) -> None:
+        """Raises OSError where fs.inotify.max_user_instances is used up."""
+        self._manager = pyinotify.WatchManager()
+        self._fd: int = self._manager.get_fd()
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def watch(self, directory_fd: int, mask: int) -> int:
+        """Watch the directory that this descriptor is open on, wherever its name leads by now; the watch's number.
+
+        The same directory watched again keeps its number. Raises WatchLimitReached or OSError.
+        """
+        path = f"/proc/self/fd/{directory_fd}"
+        try:
+            (watch,) = self._manager.add_watch(path, mask, quiet=False).values()
+        except pyinotify.WatchManagerError as error:
+            # The error number is only in the message: "..., Errno=No space left on device (ENOSPC)".
+            name = str(error).rpartition("(")[2].rstrip(")")
+            if name == "ENOSPC":
+                raise WatchLimitReached from error
+            number = getattr(errno, name, errno.EIO)
+            raise OSError(number, str(error)) from error
+        return int(watch)
+
+    def unwatch(self, watch: int) -> None:
+        """Stop watching."""
+        try:
+            self._manager.rm_watch(watch, quiet=False)
+        except pyinotify.WatchManagerError:
+            # The kernel dropped it first (the directory is gone); its IN_IGNORED is on the way.
+            self.forget(watch)
+
+    def forget(self, watch: int) -> None:
+        """Let go of a watch that the kernel has dropped (IN_IGNORED)."""
+        if self._manager.get_watch(watch) is not None:
+            self._manager.del_watch(watch)
+
+    def read(self, put: Callable[[InotifyEvent], None]) -> None:
+        """Hand each event to `put`, which must be quick, until `stop_reading`; the body of the reader thread."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wake_read in ready:
+                return
+            for event in parse_events(os.read(self._fd, _READ_BYTES)):
+                put(event)
+
+    def stop_reading(self) -> None:
+        """End `read`."""
+        os.write(self._wake_write, b"\0")
+
+    def close(self) -> None:
+        """Close the instance and with it every watch."""
+        self._manager.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+
+def parse_events(buffer: bytes) -> list[InotifyEvent]:
+    """The events in what one read returned; the kernel never cuts one in two."""
+    events: list[InotifyEvent] = []
+    offset = 0
+    while offset < len(buffer):
+        watch, mask, _cookie, length = _HEADER.unpack_from(buffer, offset)
+        offset += _HEADER.size
+        events.append(InotifyEvent(watch, mask, buffer[offset : offset + length].rstrip(b"\0")))
+        offset += length
+    return events

@@ -1,0 +1,35 @@
+"""filemon's own metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class FilemonMetrics:
+    """What filemon sees, beside the spool and the delivery."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.file_events = Counter(
+            "file_events", "Total number of file events detected", ["event_type"], registry=registry
+        )
+        for event_type in ("create", "modify", "delete"):
+            self.file_events.labels(event_type)
+        self.unchanged = Counter(
+            "watcher_unchanged_saves", "Files looked at whose content was captured already", registry=registry
+        )
+        self.unreadable = Counter(
+            "watcher_unreadable_files", "Looks at a file that failed; each is repeated", registry=registry
+        )
+        self.overflows = Counter(
+            "watcher_inotify_overflows",
+            "Times that the inotify queue overflowed; each was followed by a full scan",
+            registry=registry,
+        )
+        self.watches = Gauge("watcher_inotify_watches", "Directories watched", registry=registry)
+        self.unwatched = Gauge(
+            "watcher_inotify_unwatched",
+            "Directories beyond fs.inotify.max_user_watches, scanned instead",
+            registry=registry,
+        )
+        self.workspaces = Gauge("watcher_workspaces", "Workspaces watched", registry=registry)
+        self.waiting = Gauge(
+            "watcher_files_waiting", "Files seen to change and not yet looked at", registry=registry
+        )

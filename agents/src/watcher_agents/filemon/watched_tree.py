@@ -1,0 +1,120 @@
+"""The directories that are watched, and the walk that watches a directory first and then looks into it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from watcher_agents.filemon.inotify import DIRECTORY_MASK, SOURCE_MASK, Inotify, WatchLimitReached
+from watcher_agents.filemon.rules import FileRules
+from watcher_agents.filemon.safe_open import directory_beneath
+from watcher_agents.filemon.source_path import may_hold_sources, parse_source_path
+
+log = logging.getLogger(__name__)
+
+
+class WatchedTree:
+    """Watches on the directories below the watch root that can lead to a tracked file, and on no others.
+
+    Directories are named by their path below the watch root; the root itself is the empty path.
+    """
+
+    def __init__(self, root: Path, inotify: Inotify, rules: FileRules) -> None:
+        """Raises OSError where the root cannot be opened."""
+        self.root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._inotify = inotify
+        self._rules = rules
+        self._directory_of: dict[int, bytes] = {}
+        self._watch_of: dict[bytes, int] = {}
+        self.beyond_limit: set[bytes] = set()
+        """Directories that could not be watched because fs.inotify.max_user_watches is used up."""
+
+    def __len__(self) -> int:
+        return len(self._directory_of)
+
+    def directory_of(self, watch: int) -> bytes | None:
+        """The directory of this watch, or None where it is watched no longer."""
+        return self._directory_of.get(watch)
+
+    def watch_and_scan(self, directory: bytes) -> Iterator[bytes]:
+        """Watch `directory` and all below it that counts, and yield the tracked files found on the way.
+
+        Each directory is watched before it is read: what appears in between is found by one of the two.
+        """
+        waiting = [directory]
+        while waiting:
+            current = waiting.pop()
+            with directory_beneath(self.root_fd, current) as path_fd:
+                if path_fd is None:
+                    continue
+                self._watch(current, path_fd)
+                entries = _entries(path_fd)
+            for name, is_directory in entries:
+                path = current + b"/" + name if current else name
+                if is_directory:
+                    if self.counts(path):
+                        waiting.append(path)
+                elif parse_source_path(path, self._rules):
+                    yield path
+
+    def counts(self, directory: bytes) -> bool:
+        """Whether a directory can lead to a tracked file."""
+        return may_hold_sources(tuple(directory.split(b"/")), self._rules)
+
+    def is_there(self, directory: bytes) -> bool:
+        """Whether the directory exists, reached without a link."""
+        with directory_beneath(self.root_fd, directory) as path_fd:
+            return path_fd is not None
+
+    def _watch(self, directory: bytes, path_fd: int) -> None:
+        leads_only = directory.count(b"/") == 0
+        try:
+            watch = self._inotify.watch(path_fd, DIRECTORY_MASK if leads_only else SOURCE_MASK)
+        except WatchLimitReached:
+            if not self.beyond_limit:
+                log.error(
+                    "fs.inotify.max_user_watches is used up at watches=%d: raise it; until then what cannot be"
+                    " watched is scanned instead",
+                    len(self),
+                )
+            self.beyond_limit.add(directory)
+            return
+        self.beyond_limit.discard(directory)
+        former = self._directory_of.get(watch)
+        if former is not None:
+            # The same directory under a new name: the kernel knows it by its inode.
+            self._watch_of.pop(former, None)
+        self._directory_of[watch] = directory
+        self._watch_of[directory] = watch
+
+    def unwatch(self, directory: bytes) -> None:
+        """Stop watching `directory` and all below it."""
+        below = directory + b"/"
+        for path in [path for path in self._watch_of if path == directory or path.startswith(below)]:
+            watch = self._watch_of.pop(path)
+            del self._directory_of[watch]
+            self._inotify.unwatch(watch)
+        self.beyond_limit = {
+            path for path in self.beyond_limit if path != directory and not path.startswith(below)
+        }
+
+    def dropped(self, watch: int) -> None:
+        """Take note that the kernel dropped a watch, because its directory is gone."""
+        self._inotify.forget(watch)
+        directory = self._directory_of.pop(watch, None)
+        if directory is not None and self._watch_of.get(directory) == watch:
+            del self._watch_of[directory]
+
+    def close(self) -> None:
+        """Let go of the root."""
+        os.close(self.root_fd)
+
+
+def _entries(path_fd: int) -> list[tuple[bytes, bool]]:
+    """The names in a directory, each with whether it is a directory itself (a link to one is not)."""
+    fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(fd) as entries:
+            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+    finally:
+        os.close(fd)

@@ -1,0 +1,119 @@
+"""Which workspaces this node watches: all in the watch root, or those that pods on this node have mounted.
+
+A node knows its pods' mounts without asking Kubernetes: kubelet makes them in the host's mount namespace, so each
+stands in /proc/1/mountinfo, whose root field is the workspace's path in the export. poll(2) on that file wakes
+when a pod comes or goes (proc_pid_mountinfo(5)).
+"""
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from watcher_agents.filemon.source_path import is_workspace
+
+Mode = Literal["pods", "all"]
+
+_HOST_MOUNTS = "/proc/1/mountinfo"
+_KUBELET_PODS = Path("/var/lib/kubelet/pods")
+
+
+def choose_mode(setting: str) -> Mode:
+    """The mode that `auto` stands for on this node: `pods` where kubelet keeps pods, else `all`."""
+    if setting == "auto":
+        return "pods" if _KUBELET_PODS.is_dir() else "all"
+    return "pods" if setting == "pods" else "all"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of mountinfo, as far as it matters here."""
+
+    device: str
+    """major:minor of the superblock."""
+    root: str
+    """The directory of the file system that is mounted."""
+    mount_point: str
+
+
+def parse_mounts(mountinfo: str) -> Iterator[Mount]:
+    """The mounts in the text of a mountinfo file."""
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        yield Mount(fields[2], _unescaped(fields[3]), _unescaped(fields[4]))
+
+
+def _unescaped(field: str) -> str:
+    r"""A field with the kernel's octal escapes resolved: \040 is a space."""
+    head, *parts = field.split("\\")
+    return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in parts)
+
+
+def path_in_file_system(directory: Path, mounts: list[Mount]) -> str:
+    """Where `directory` stands within the file system that is mounted there.
+
+    `mounts` are those of the mount namespace that `directory` is a path of. Raises LookupError where none fits.
+    """
+    path = PurePosixPath(os.path.realpath(directory))
+    # Of several mounts on the longest mount point the last one made covers the others.
+    best: Mount | None = None
+    for mount in mounts:
+        if path.is_relative_to(mount.mount_point) and (
+            best is None or len(mount.mount_point) >= len(best.mount_point)
+        ):
+            best = mount
+    if best is None:
+        raise LookupError(f"no mount holds {directory}")
+    return str(PurePosixPath(best.root) / path.relative_to(best.mount_point))
+
+
+class PodMounts:
+    """The workspaces that are mounted by themselves somewhere on this node, as each pod's is."""
+
+    def __init__(self, watch_root: Path) -> None:
+        """Raises OSError where the mounts cannot be read."""
+        self._watch_root = watch_root
+        self._fd = os.open(_HOST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def workspaces(self) -> frozenset[bytes]:
+        """Names of the workspaces mounted now."""
+        own = list(
+            parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+        )
+        parent = PurePosixPath(path_in_file_system(self._watch_root, own))
+        names = set()
+        for mount in parse_mounts(self._read()):
+            root = PurePosixPath(mount.root)
+            if root.parent == parent and is_workspace(os.fsencode(root.name)):
+                names.add(os.fsencode(root.name))
+        return frozenset(names)
+
+    def _read(self) -> str:
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        chunks = []
+        while chunk := os.read(self._fd, 1 << 16):
+            chunks.append(chunk)
+        return b"".join(chunks).decode("utf-8", "surrogateescape")
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after every change of the node's mounts until `stop`; the body of a thread."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLPRI | select.POLLERR)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._wake_read in ready:
+                return
+            changed()
+
+    def stop(self) -> None:
+        """End `watch`."""
+        os.write(self._wake_write, b"\0")
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for fd in (self._fd, self._wake_read, self._wake_write):
+            os.close(fd)

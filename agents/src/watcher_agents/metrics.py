@@ -1,0 +1,93 @@
+"""Prometheus metrics that both agents have: the spool and the delivery. Each agent adds its own."""
+
+from collections.abc import Iterable
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from watcher_agents import __version__
+from watcher_agents.spool import Spool
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the process's own metrics."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class DeliveryMetrics:
+    """Counters of what delivery does."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.delivered = Counter(
+            "watcher_delivered_events",
+            "Events that the backend acknowledged, by its answer",
+            ["status"],
+            registry=registry,
+        )
+        for status in ("stored", "duplicate", "rejected"):
+            self.delivered.labels(status)
+        self.failures = Counter(
+            "watcher_delivery_failures",
+            "Attempts that failed and are repeated, by sink",
+            ["sink"],
+            registry=registry,
+        )
+        for sink in ("snapshot_volume", "backend"):
+            self.failures.labels(sink)
+
+
+class SpoolCollector(Collector):
+    """What waits in the spool, counted when Prometheus asks."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+
+    def describe(self) -> Iterable[Metric]:
+        """No look into the spool at registration."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """The spool's gauges and the agent's release."""
+        backlog = self._spool.backlog()
+        for name, text, value in (
+            ("watcher_spool_events", "Events that wait for delivery", backlog.events),
+            (
+                "watcher_spool_unstored_events",
+                "Events that wait for the snapshot volume, among those that wait for delivery",
+                backlog.unstored,
+            ),
+            ("watcher_spool_rejected_events", "Events that the backend refused, set aside", backlog.rejected),
+            ("watcher_spool_bytes", "Bytes of the events that wait for delivery", backlog.bytes),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+        release = GaugeMetricFamily("watcher_agent_info", "Release of the agent", labels=["release"])
+        release.add_metric([__version__], 1)
+        yield release
+
+
+class MetricsServer:
+    """Serves a registry at `/metrics` on every address of the node, where the cluster's Prometheus asks."""
+
+    def __init__(self, registry: CollectorRegistry, port: int) -> None:
+        """Raises OSError where the port is taken."""
+        self._server: WSGIServer
+        self._server, self._thread = start_http_server(port, registry=registry)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
