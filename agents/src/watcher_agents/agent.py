@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import os
 import sqlite3
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -85,7 +87,10 @@ def run_agent(
             ) from error
         lifecycle = Lifecycle()
         lifecycle.stop_on_signals()
-        backend = stack.enter_context(closing(BackendClient(settings, agent)))
+        try:
+            backend = stack.enter_context(closing(BackendClient(settings, agent)))
+        except ssl.SSLError as error:
+            raise SettingError("WATCHER_CA_FILE", str(settings.ca_file), "a file with PEM certificates") from error
         delivery = Delivery(spool, backend, DeliveryMetrics(registry), content_store)
         log.info(
             "starting: watcher-%s %s node=%s backend=%s spooled=%d",
@@ -96,7 +101,15 @@ def run_agent(
             spool.backlog().events,
         )
         delivery.start(lifecycle)
-        stack.callback(delivery.stop)
+        stack.callback(_stop, delivery, lifecycle)
         with capturing(AgentParts(state, spool, registry, lifecycle)):
             lifecycle.wait()
     return lifecycle.exit_code
+
+
+def _stop(delivery: Delivery, lifecycle: Lifecycle) -> None:
+    if not delivery.stop():
+        # A thread that hangs in the kernel would keep the process from ending in order. The spool is safe at
+        # any instant, so it is left as it is.
+        log.error("a sink hangs: leaving without waiting for it")
+        os._exit(lifecycle.exit_code)

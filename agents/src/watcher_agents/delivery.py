@@ -19,6 +19,7 @@ from watcher_agents import wire
 from watcher_agents.backend_client import (
     BATCH_BYTES,
     BATCH_EVENTS,
+    LONGEST_REQUEST_SECONDS,
     BackendClient,
     BackendUnavailable,
     BatchRefused,
@@ -75,9 +76,13 @@ class Delivery:
             self._store_thread = lifecycle.run_thread("store", self._store_contents)
         self._send_thread = lifecycle.run_thread("send", self._send_events)
 
-    def stop(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Deliver what waits for at most `seconds`, then stop; what is left stays in the spool."""
+    def stop(self, seconds: float = DRAIN_SECONDS) -> bool:
+        """Deliver what waits for at most `seconds`, then stop; what is left stays in the spool.
+
+        Returns whether both threads have ended: one that hangs in the kernel (NFS) cannot be ended.
+        """
         deadline = time.monotonic() + seconds
+        threads = []
         for thread, finish in (
             (self._store_thread, self._finish_storing),
             (self._send_thread, self._finish_sending),
@@ -86,10 +91,15 @@ class Delivery:
             self._spool.announce()
             if thread:
                 thread.join(max(0.0, deadline - time.monotonic()))
+                threads.append(thread)
         self._abandon.set()
+        self._spool.announce()
+        for thread in threads:
+            thread.join(LONGEST_REQUEST_SECONDS)
         backlog = self._spool.backlog()
         if backlog.events:
             log.warning("stopped with events=%d in the spool, sent after the next start", backlog.events)
+        return not any(thread.is_alive() for thread in threads)
 
     def _store_contents(self) -> None:
         self._empty("snapshot_volume", self._store_batch, OSError, self._finish_storing)

@@ -90,10 +90,11 @@ class Spool:
                 else (None, None, None, None)
             )
             size = len(encoded) + (len(content.data) if content else 0)
+            # Not "ON CONFLICT DO NOTHING": that would use up a sequence number, and a hole means a loss.
             transaction.execute(
                 "INSERT INTO event (id, body, content, directory, extension, saved_ns, bytes)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-                (body["id"], encoded, *placed, size),
+                " SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = ?)",
+                (body["id"], encoded, *placed, size, body["id"]),
             )
 
     def announce(self) -> None:

@@ -15,6 +15,11 @@ class FilemonMetrics:
         self.unchanged = Counter(
             "watcher_unchanged_saves", "Files looked at whose content was captured already", registry=registry
         )
+        self.overtaken = Counter(
+            "watcher_overtaken_saves",
+            "Saves that the next save of the same file overtook before they could be read",
+            registry=registry,
+        )
         self.unreadable = Counter(
             "watcher_unreadable_files", "Looks at a file that failed; each is repeated", registry=registry
         )

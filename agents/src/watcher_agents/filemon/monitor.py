@@ -143,13 +143,13 @@ class FileMonitor:
 
     def _handle_file(self, path: bytes, mask: int) -> None:
         if mask & (pyinotify.IN_CLOSE_WRITE | pyinotify.IN_MOVED_TO):
-            delay = 0.0
+            if self._schedule.put(path, 0.0, complete=True):
+                self._metrics.overtaken.inc()
         elif mask & (pyinotify.IN_DELETE | pyinotify.IN_MOVED_FROM):
-            delay = DELETION_GRACE_SECONDS
+            self._schedule.put(path, DELETION_GRACE_SECONDS)
         else:
             # Being written, or made without being opened (a hard link): its writer's close, or quiet, will tell.
-            delay = self._rules.quiet_seconds
-        self._schedule.put(path, delay)
+            self._schedule.put(path, self._rules.quiet_seconds)
 
     def _handle_directory(self, path: bytes, mask: int) -> None:
         if mask & (pyinotify.IN_CREATE | pyinotify.IN_MOVED_TO):

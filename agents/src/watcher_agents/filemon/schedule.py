@@ -12,6 +12,7 @@ class _Waiting:
     due: float
     since: float
     recovered: bool
+    complete: bool
 
 
 class Schedule:
@@ -29,23 +30,29 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, path: bytes, delay: float, *, recovered: bool = False) -> None:
-        """Look at `path` in `delay` seconds; what was planned for it before is replaced."""
+    def put(self, path: bytes, delay: float, *, complete: bool = False, recovered: bool = False) -> bool:
+        """Look at `path` in `delay` seconds; what was planned for it before is replaced.
+
+        `complete`: a save was completed. Returns whether another completed save of the file was still waiting:
+        unless the two are alike, its content is lost.
+        """
         now = self._clock()
         entry = self._waiting.get(path)
         since = entry.since if entry else now
         due = min(now + delay, since + self._longest_wait)
-        self._waiting[path] = _Waiting(due, since, recovered)
+        was_complete = entry is not None and entry.complete
+        self._waiting[path] = _Waiting(due, since, recovered, complete or was_complete)
         # A postponed file keeps its place in the heap and is moved when that comes up: a file that is written
         # a million times before it is due costs one place, not a million.
         if entry is None or due < entry.due:
             heapq.heappush(self._heap, (due, path))
+        return complete and was_complete
 
     def put_back(self, look: Look, delay: float) -> None:
         """Look once more in `delay` seconds, unless something newer is planned for the file."""
         if look.path not in self._waiting:
             now = self._clock()
-            self._waiting[look.path] = _Waiting(now + delay, look.since, look.recovered)
+            self._waiting[look.path] = _Waiting(now + delay, look.since, look.recovered, False)
             heapq.heappush(self._heap, (now + delay, look.path))
 
     def take_due(self, limit: int) -> list[Look]:

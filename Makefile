@@ -1,0 +1,41 @@
+# `make help` lists what there is. Everything sets up what it needs by itself.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Install packages and make .venv (done by the others as needed)
+	@tests/lab/bootstrap
+
+.PHONY: demo
+demo: setup ## Play a student's day against the real agents and backend; DEMO=once ends by itself
+	@cd tests && ../$(BIN)/python -m lab.demo
+
+.PHONY: test
+test: setup ## Run all tests, the demo among them
+	$(BIN)/pytest
+
+.PHONY: lint
+lint: setup ## Check style, types, YAML and shell scripts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	shellcheck .ci/run tests/lab/bootstrap
+
+.PHONY: format
+format: setup ## Bring the code into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## Measure the time from a save to its row over REST
+	@cd tests && ../$(BIN)/python -m bench.save_to_row
+
+.PHONY: clean
+clean: ## Remove what the others made
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,55 @@
+"""The rules file: what it may say, and what is said of a mistake in it."""
+
+from pathlib import Path
+
+import pytest
+
+from watcher_agents.filemon.rules import RulesError, load_rules
+
+
+def test_what_the_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "filemon.yml"
+    file.write_text("extensions: [.rs]\n")
+    rules = load_rules(file)
+    assert rules.is_tracked_name(b"main.rs")
+    assert not rules.is_tracked_name(b"main.c")
+    assert rules.is_assignment(b"hw10")
+    assert rules.max_file_bytes == 64 * 1024
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "filemon.yml"
+    file.write_text("# nothing\n")
+    assert load_rules(file) == load_rules(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("extension: [.c]", "extension", "['.c']"),
+        ("extensions: .c", "extensions", "'.c'"),
+        ("extensions: [c]", "extensions", "'c'"),
+        ("extensions: []", "extensions", "[]"),
+        ("assignment_pattern: 'hw('", "assignment_pattern", "'hw('"),
+        ("assignment_pattern: 3", "assignment_pattern", "3"),
+        ("max_directory_depth: -1", "max_directory_depth", "-1"),
+        ("max_directory_depth: true", "max_directory_depth", "True"),
+        ("max_file_bytes: 1.5", "max_file_bytes", "1.5"),
+        ("quiet_seconds: soon", "quiet_seconds", "'soon'"),
+        ("ignored_directories: [a/b]", "ignored_directories", "'a/b'"),
+        ("- a\n- b", "the file", "['a', 'b']"),
+        ("a: [", "the file", ""),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_and_value_on_one_line(
+    text: str, key: str, value: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "filemon.yml"
+    file.write_text(text)
+    with pytest.raises(RulesError) as caught:
+        load_rules(file)
+    message = str(caught.value)
+    assert message.startswith(f"{file}: {key} is ")
+    assert value in message
+    assert ": expected " in message
+    assert "\n" not in message
