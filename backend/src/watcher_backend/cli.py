@@ -1,0 +1,104 @@
+"""The program ``watcher-backend``: read the settings, open the database, serve until told to stop."""
+
+import argparse
+import logging
+import logging.config
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from types import FrameType
+
+import uvicorn
+from peewee import PeeweeException
+
+from watcher_backend import __version__
+from watcher_backend.app import create_app
+from watcher_backend.log_lines import logging_config
+from watcher_backend.settings import Settings, SettingsError, read_settings
+from watcher_backend.storage.migrations import NewerSchemaError
+from watcher_backend.storage.opening import open_database
+
+_log = logging.getLogger("watcher_backend")
+
+_EXIT_STORAGE = 1
+_EXIT_SETTINGS = 2
+_STOP_SECONDS = 30
+
+_SETTINGS_HELP = """\
+settings (environment):
+  DB_URL                 sqlite:////absolute/path.db (sqlite:////app/data/database.db)
+  WATCHER_HOST           address to listen on (127.0.0.1)
+  WATCHER_PORT           port to listen on (3000)
+  WATCHER_SNAPSHOT_ROOT  where the snapshot volume is mounted, read only (/watcher/snapshots)
+  WATCHER_TIMEZONE       zone of the old endpoints' local times (Asia/Seoul)
+  WATCHER_LOG_LEVEL      DEBUG, INFO, WARNING, ERROR or CRITICAL; LOG_LEVEL works too (INFO)
+
+exit codes: 0 stopped when told to, 1 database or address cannot be used, 2 wrong setting or argument
+"""
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the program; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="watcher-backend",
+        description="Stores the agents' events and answers REST queries.",
+        epilog=_SETTINGS_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--check-settings", action="store_true", help="validate the settings and exit")
+    options = parser.parse_args(arguments)
+    try:
+        settings = read_settings(environ)
+    except SettingsError as error:
+        sys.stderr.write(f"watcher-backend: {error}\n")
+        return _EXIT_SETTINGS
+    return 0 if options.check_settings else _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    config = logging_config(settings.log_level)
+    logging.config.dictConfig(config)
+    try:
+        database = open_database(settings.database_path)
+    except (PeeweeException, NewerSchemaError) as error:
+        sys.stderr.write(f"watcher-backend: cannot use database {settings.database_path}: {error}\n")
+        return _EXIT_STORAGE
+    _warn(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, database),
+            host=settings.host,
+            port=settings.port,
+            log_config=config,
+            log_level=settings.log_level,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+    )
+
+    # The server takes these signals over while it runs, drains, and raises them again for whoever started
+    # it. That is us, and being told to stop is no failure; before it runs, this keeps it from starting.
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, stop)
+    server.run()
+    return 0
+
+
+def _warn(settings: Settings) -> None:
+    if not settings.loopback_only:
+        _log.warning(
+            "OPEN TO ANYONE who reaches %s:%d: there is no access control yet, students' data can be read"
+            " and written without a password; set WATCHER_HOST=127.0.0.1 to serve this machine only",
+            settings.host,
+            settings.port,
+        )
+    if not settings.snapshot_root.is_dir():
+        _log.warning(
+            "snapshot root %s does not exist: no content can be served until it is mounted",
+            settings.snapshot_root,
+        )

@@ -1,0 +1,49 @@
+"""Rules for the names that come from outside: classes, assignments, students, files, snapshot paths."""
+
+import re
+
+MAX_STUDENT_ID = 10**18 - 1
+MAX_FILENAME_LENGTH = 255
+
+# In the old endpoints' paths; wider than the wire contract's, because the notebook hook posts "unknown".
+LEGACY_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+MAX_LEGACY_NAME_LENGTH = 64
+
+_STUDENT_ID = re.compile(r"[0-9]{1,18}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def parse_student_id(text: str) -> int:
+    """Read a student id of 1 to 18 decimal digits.
+
+    Stricter than ``int()``, which also takes signs, underscores, spaces and other scripts' digits: one
+    student would then be reachable under many addresses. Raises ValueError.
+    """
+    if not _STUDENT_ID.fullmatch(text):
+        raise ValueError("expected a student number of 1 to 18 digits")
+    return int(text)
+
+
+def check_filename(name: str) -> str:
+    """Return ``name`` if it can be a source file's name below an assignment, directories joined with ``@``.
+
+    Raises ValueError where it holds a slash or a control character, is ``.`` or ``..``, climbs (``..``
+    between two ``@``) or is longer than 255 characters.
+    """
+    if not name or len(name) > MAX_FILENAME_LENGTH:
+        raise ValueError(f"expected 1 to {MAX_FILENAME_LENGTH} characters")
+    if "/" in name or _CONTROL.search(name):
+        raise ValueError("must hold neither a slash nor a control character")
+    if name == "." or ".." in name.split("@"):
+        raise ValueError("must name a file below the assignment: '.' and '..' are refused")
+    return name
+
+
+def check_snapshot_path(path: str) -> str:
+    """Return ``path`` if it stays below the snapshot volume's root: no empty, ``.`` or ``..`` component.
+
+    Raises ValueError.
+    """
+    if any(component in ("", ".", "..") for component in path.split("/")):
+        raise ValueError("must be relative to the snapshot root: empty, '.' and '..' components are refused")
+    return path

@@ -1,0 +1,102 @@
+"""POST /api/v1/events: what our agents deliver."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from watcher_backend.batch import ReceivedBatch, Rejected, read_batch
+from watcher_backend.clock import now_micros
+from watcher_backend.events import Batch
+from watcher_backend.problems import documented
+from watcher_backend.routes.bodies import documented_body, json_body
+from watcher_backend.services import services_of
+from watcher_backend.storage.records import EventRecord, VersionRecord
+
+_log = logging.getLogger(__name__)
+_LOGGED_REJECTIONS = 5
+
+router = APIRouter(tags=["agents"])
+
+
+class EventResult(BaseModel):
+    """What became of one event. rejected: it breaks the contract, sending it again is of no use."""
+
+    id: str | None
+    status: Literal["stored", "duplicate", "rejected"]
+    problem: str | None = None
+
+
+class BatchResult(BaseModel):
+    """What became of each event, in the order of the batch."""
+
+    results: list[EventResult]
+
+
+@router.post(
+    "/api/v1/events",
+    summary="Deliver a batch of events",
+    description="Stores up to 1000 events of one agent. Every event has a result of its own; an event that was"
+    " delivered before is a duplicate and stored once. Nothing is answered before it is committed.",
+    response_model=BatchResult,
+    responses=documented(413, 415, 429),
+    openapi_extra=documented_body(Batch),
+)
+async def deliver_events(request: Request) -> Response:
+    """Store a batch."""
+    services = services_of(request)
+    batch = read_batch(await json_body(request), now_micros())
+    records = [event for event in batch.events if isinstance(event, EventRecord)]
+    stored = iter(await services.writer.store(records))
+    results: list[EventResult] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    for event in batch.events:
+        if isinstance(event, Rejected):
+            result = EventResult.model_construct(id=event.id, status="rejected", problem=event.problem)
+        else:
+            status: Literal["stored", "duplicate"] = "stored" if next(stored) else "duplicate"
+            result = EventResult.model_construct(id=event.event_id.hex(), status=status, problem=None)
+        results.append(result)
+        counts[event.type, result.status] += 1
+    for (event_type, outcome), number in counts.items():
+        services.metrics.count_events(event_type, outcome, number)
+    _log_batch(batch, results)
+    answer = BatchResult.model_construct(results=results)
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _log_batch(batch: ReceivedBatch, results: Sequence[EventResult]) -> None:
+    outcomes = Counter(result.status for result in results)
+    _log.info(
+        "batch agent=%s node=%s stored=%d duplicate=%d rejected=%d%s",
+        batch.agent.name,
+        batch.agent.node,
+        outcomes["stored"],
+        outcomes["duplicate"],
+        outcomes["rejected"],
+        _described(batch.events[0]) if len(batch.events) == 1 else "",
+    )
+    if _log.isEnabledFor(logging.DEBUG):
+        for event, result in zip(batch.events, results, strict=True):
+            _log.debug("event id=%s status=%s%s", result.id, result.status, _described(event))
+    rejections = [event for event in batch.events if isinstance(event, Rejected)]
+    for rejection in rejections[:_LOGGED_REJECTIONS]:
+        _log.warning("rejected event id=%s from node=%s: %s", rejection.id, batch.agent.node, rejection.problem)
+    if len(rejections) > _LOGGED_REJECTIONS:
+        _log.warning("rejected %d more events of the same batch", len(rejections) - _LOGGED_REJECTIONS)
+
+
+def _described(event: EventRecord | Rejected) -> str:
+    if isinstance(event, Rejected):
+        return ""
+    work, detail = event.work, event.detail
+    what = (
+        f"filename={detail.filename} change={detail.change} size={detail.size}"
+        if isinstance(detail, VersionRecord)
+        else f"binary={detail.binary_path} exit_code={detail.exit_code} signal={detail.signal}"
+    )
+    return f" class={work.class_div} hw={work.hw_name} student={work.student_id} type={event.type} {what}"

@@ -1,0 +1,112 @@
+"""The backend's settings: read from the environment once, validated at start."""
+
+import ipaddress
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_SQLITE_PREFIX = "sqlite:///"
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text names the setting, its value and what would be right, in one line."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(f"{name}={value!r}: {expected}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator decides; see `read_settings` for names and defaults."""
+
+    database_path: Path
+    host: str
+    port: int
+    snapshot_root: Path
+    timezone: ZoneInfo
+    log_level: int
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False  # a host name: who reaches it depends on the resolver
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and validate all settings. Raises SettingsError on the first that is wrong.
+
+    DB_URL (sqlite:////app/data/database.db), WATCHER_HOST (127.0.0.1), WATCHER_PORT (3000),
+    WATCHER_SNAPSHOT_ROOT (/watcher/snapshots), WATCHER_TIMEZONE (Asia/Seoul),
+    WATCHER_LOG_LEVEL or, where that is not set, LOG_LEVEL (INFO).
+    """
+    level_name = "LOG_LEVEL" if "WATCHER_LOG_LEVEL" not in environ else "WATCHER_LOG_LEVEL"
+    return Settings(
+        database_path=_database_path(environ.get("DB_URL", "sqlite:////app/data/database.db")),
+        host=_host(environ.get("WATCHER_HOST", "127.0.0.1")),
+        port=_port(environ.get("WATCHER_PORT", "3000")),
+        snapshot_root=_snapshot_root(environ.get("WATCHER_SNAPSHOT_ROOT", "/watcher/snapshots")),
+        timezone=_timezone(environ.get("WATCHER_TIMEZONE", "Asia/Seoul")),
+        log_level=_log_level(level_name, environ.get(level_name, "INFO")),
+    )
+
+
+def _database_path(value: str) -> Path:
+    if value.startswith(("postgres://", "postgresql://", "postgresql+")):
+        # The password is part of such an address and must not reach a log.
+        shown = value.partition("://")[0] + "://..."
+        raise SettingsError(
+            "DB_URL", shown, "PostgreSQL is not supported yet; expected sqlite:////absolute/path.db"
+        )
+    name = value.removeprefix(_SQLITE_PREFIX)
+    if not value.startswith(_SQLITE_PREFIX) or not name or name.startswith(":") or "\0" in name:
+        raise SettingsError("DB_URL", value, "expected sqlite:////absolute/path.db (four slashes)")
+    path = Path(name)
+    if path.is_dir():
+        raise SettingsError("DB_URL", value, f"{path} is a directory; expected a file")
+    if not path.parent.is_dir():
+        raise SettingsError("DB_URL", value, f"directory {path.parent} does not exist; create it first")
+    return path
+
+
+def _host(value: str) -> str:
+    if not value or any(character.isspace() or not character.isprintable() for character in value):
+        raise SettingsError("WATCHER_HOST", value, "expected an address or host name, like 127.0.0.1")
+    return value
+
+
+def _port(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= 65535):
+        raise SettingsError("WATCHER_PORT", value, "expected a port number from 1 to 65535")
+    return int(value)
+
+
+def _snapshot_root(value: str) -> Path:
+    path = Path(value)
+    if not path.is_absolute():
+        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "expected an absolute path")
+    if path.exists() and not path.is_dir():
+        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "is not a directory")
+    return path
+
+
+def _timezone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # ValueError: a path trick; OSError: the name of a directory of the zone database, like "Asia".
+        raise SettingsError("WATCHER_TIMEZONE", value, "expected an IANA time zone, like Asia/Seoul") from None
+
+
+def _log_level(name: str, value: str) -> int:
+    if value.upper() not in _LOG_LEVELS:
+        raise SettingsError(name, value, f"expected one of {', '.join(_LOG_LEVELS)}")
+    level: int = getattr(logging, value.upper())
+    return level
