@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from watcher_agents.procmon.probe.compilation import TRACEPOINTS, load_program
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.probe.preflight import check_machine
-from watcher_agents.procmon.probe.program import TRACEPOINTS, load_program
 
 RING_PAGES = 2048
 LIVE_ENTRIES = 32768
@@ -94,9 +94,14 @@ class ProcessProbe:
         value = _LiveProcess()
         return self._map_call("bpf_lookup_elem", ctypes.c_uint32(pid), ctypes.byref(value)) == 0
 
-    def forget(self, pid: int) -> None:
-        """Follow a process no longer, where it was followed."""
-        self._map_call("bpf_delete_elem", ctypes.c_uint32(pid))
+    def forget(self, pid: int, start_boottime: int) -> bool:
+        """Follow a process no longer; False where it is not one that was adopted and has called no exec since."""
+        key, value = ctypes.c_uint32(pid), _LiveProcess()
+        if self._map_call("bpf_lookup_elem", key, ctypes.byref(value)) != 0:
+            return False
+        if value.image_boottime != 0 or value.start_boottime != start_boottime:
+            return False
+        return self._map_call("bpf_delete_elem", key) == 0
 
     def losses(self) -> dict[str, int]:
         """What the kernel could not record, by cause, since the probe was loaded.

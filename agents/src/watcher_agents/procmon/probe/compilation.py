@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
+from watcher_agents.procmon.clock import TICK_NS
 from watcher_agents.procmon.probe import headers
 from watcher_agents.procmon.probe.btf import Btf, BtfError
 from watcher_agents.procmon.probe.errors import ProbeError
@@ -17,8 +18,6 @@ from watcher_agents.procmon.probe.errors import ProbeError
 # Raw tracepoints: the same places as sched:sched_process_exec and …_exit, but they need no tracefs, cost less,
 # and are not skipped while another BPF program or a map access runs on the same CPU, as perf's are.
 TRACEPOINTS = {"sched_process_exec": "on_exec", "sched_process_exit": "on_exit"}
-# /proc counts a process's start in these; USER_HZ is 100 on every architecture that a node has.
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 # The members that probe.c reads: the structure, then the way to the member. OFFSET_<joined by _> in C.
 _MEMBERS = (
@@ -88,7 +87,7 @@ def _bcc() -> Any:
         import bcc
     except ImportError as error:
         raise ProbeError(
-            f"package python3-bpfcc is missing for {sys.executable} ({error}); a venv must see the system's packages"
+            f"package python3-bpfcc is missing for {sys.executable}: {error} (a venv must see the system's)"
         ) from error
     except OSError as error:
         raise ProbeError(f"package python3-bpfcc is not whole: {error}") from error

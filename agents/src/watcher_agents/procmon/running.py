@@ -1,0 +1,159 @@
+"""The processes of students' pods that were there before the probe, read from /proc.
+
+A process may end at any moment while it is looked at; it is then left out, and whoever follows it finds that out.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from watcher_agents.procmon.clock import TICK_NS
+from watcher_agents.procmon.mounts import Mount, parse_mountinfo, path_in_file_system
+from watcher_agents.procmon.probe.records import arguments, bounded_path, text
+
+PROC = Path("/proc")
+_ARGV_LIMIT = 16384
+_CLONE_NEWUTS = 0x04000000
+_DELETED = " (deleted)"
+# In /proc/<pid>/stat, counted from the state, which is the first field after the name in parentheses.
+_STATE, _THREADS, _START_TICKS = 0, 17, 19
+
+
+@dataclass(frozen=True)
+class RunningProcess:
+    """A process as /proc shows it.
+
+    `start_boottime` is when it began (boot time, ns), in whole clock ticks: when its program was put in place is
+    not known. Paths are inside their file system, as the probe gives them.
+    """
+
+    pid: int
+    start_boottime: int
+    hostname: str
+    binary_path: str
+    cwd: str
+    argv: tuple[str, ...]
+    truncated: bool
+
+
+def running_processes(hostname_prefix: str, proc: Path = PROC) -> Iterator[RunningProcess]:
+    """The live processes in UTS namespaces whose hostname starts with `hostname_prefix`.
+
+    Each is read when it is asked for, so that it is fresh. Raises PermissionError without the right to look into
+    other users' processes and to enter their UTS namespaces (root has it).
+    """
+    by_namespace: dict[str, list[int]] = {}
+    for pid in _pids(proc):
+        namespace = _link(proc / str(pid) / "ns/uts")
+        if namespace is not None:
+            by_namespace.setdefault(namespace, []).append(pid)
+    hostnames = _hostnames(by_namespace, proc)
+    mounts: dict[str, list[Mount]] = {}
+    for namespace, pids in by_namespace.items():
+        hostname = hostnames.get(namespace)
+        if hostname is None or not hostname.startswith(hostname_prefix):
+            continue
+        for pid in pids:
+            process = _process(proc / str(pid), pid, hostname, mounts)
+            if process is not None:
+                yield process
+
+
+def start_boottime(pid: int, proc: Path = PROC) -> int | None:
+    """When the live process with this pid began (boot time, ns, whole clock ticks); None where there is none.
+
+    A zombie is not live, its end has been told; but where only the first thread has ended the process lives on.
+    """
+    stat = _contents(proc / str(pid) / "stat")
+    if stat is None:
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    ended = fields[_STATE] in (b"Z", b"X") and int(fields[_THREADS]) <= 1
+    return None if ended else int(fields[_START_TICKS]) * TICK_NS
+
+
+def _process(entry: Path, pid: int, hostname: str, mounts: dict[str, list[Mount]]) -> RunningProcess | None:
+    start = start_boottime(pid, entry.parent)
+    mount_namespace = _link(entry / "ns/mnt")
+    exe, cwd = _link(entry / "exe"), _link(entry / "cwd")
+    cmdline = _contents(entry / "cmdline", _ARGV_LIMIT + 1)
+    if start is None or mount_namespace is None or exe is None or cwd is None or cmdline is None:
+        return None
+    if mount_namespace not in mounts:
+        mountinfo = _contents(entry / "mountinfo")
+        if mountinfo is None:
+            return None
+        mounts[mount_namespace] = parse_mountinfo(text(mountinfo))
+    if start_boottime(pid, entry.parent) != start:
+        return None
+    return RunningProcess(
+        pid=pid,
+        start_boottime=start,
+        hostname=hostname,
+        binary_path=bounded_path(path_in_file_system(exe.removesuffix(_DELETED), mounts[mount_namespace])),
+        cwd=bounded_path(path_in_file_system(cwd.removesuffix(_DELETED), mounts[mount_namespace])),
+        argv=arguments(cmdline[:_ARGV_LIMIT]),
+        truncated=len(cmdline) > _ARGV_LIMIT,
+    )
+
+
+def _pids(proc: Path) -> list[int]:
+    return [int(entry.name) for entry in os.scandir(proc) if entry.name.isdecimal()]
+
+
+def _hostnames(by_namespace: dict[str, list[int]], proc: Path) -> dict[str, str]:
+    """Hostname of each UTS namespace, read by a thread that enters one after the other.
+
+    setns(2) moves the calling thread only, and this one ends here: nothing else of the program changes its
+    hostname. (os.setns exists from Python 3.12 on.)
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(_enter_each, by_namespace, proc).result()
+
+
+def _enter_each(by_namespace: dict[str, list[int]], proc: Path) -> dict[str, str]:
+    hostnames = {}
+    for namespace, pids in by_namespace.items():
+        hostname = _hostname(namespace, pids, proc)
+        if hostname is not None:
+            hostnames[namespace] = hostname
+    return hostnames
+
+
+def _hostname(namespace: str, pids: Iterable[int], proc: Path) -> str | None:
+    """Through the first process that is still there and still in that namespace."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for pid in pids:
+        try:
+            descriptor = os.open(proc / str(pid) / "ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        try:
+            if _link(PROC / f"self/fd/{descriptor}") != namespace:
+                continue
+            if libc.setns(descriptor, _CLONE_NEWUTS) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, f"{os.strerror(number)}: entering the UTS namespace of process {pid}")
+            return os.uname().nodename
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _link(path: Path) -> str | None:
+    """Where a link of /proc points; None where the process is gone or, being the kernel's, has none."""
+    try:
+        return text(os.fsencode(path.readlink()))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _contents(path: Path, limit: int = -1) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
