@@ -28,7 +28,7 @@ def parse_mountinfo(mountinfo: str) -> list[Mount]:
 
 
 def path_in_file_system(path: str, mounts: list[Mount]) -> str:
-    """`path` of a mount namespace as the file system that it lies on names it; unchanged where no mount covers it."""
+    """`path` of a mount namespace as its file system names it; unchanged where no mount covers it."""
     best: Mount | None = None
     for mount in mounts:
         # Of two mounts at one point the later one hides the earlier.

@@ -1,11 +1,11 @@
 """Takes secrets out of a command line, before it is kept, sent or logged.
 
-A student's program gets its secrets like any other: `--token X`, `API_KEY=X`, a URL with a password. What stands in
-place of a secret is always `[redacted]`, so that its length is not told either. Names of source files stay what they
-are, however they look: they are what the record is about.
+A student's program gets its secrets like any other: `--token X`, `API_KEY=X`, a URL with a password. What stands
+in place of a secret is always `[redacted]`, so that its length is not told either. Names of source files stay what
+they are, however they look: they are what the record is about.
 
-Every expression reads an argument in one go (no nested repetition, and a repetition starts only where the text before
-it cannot be part of it): an argument may be 16 KiB of a student's choosing.
+Every expression reads an argument in one go (no nested repetition, and a repetition starts only where the text
+before it cannot be part of it): an argument may be 16 KiB of a student's choosing.
 """
 
 import re
@@ -32,7 +32,7 @@ _SOURCE_FILE = re.compile(
 _URL_USER = re.compile(r"(?<=://)(?P<user>[^/\s:@]{0,256}):[^/\s@]{1,1024}@")
 _URL_TOKEN = re.compile(r"(?<=://)[A-Za-z0-9_.~%+-]{16,1024}@")
 _QUERY = re.compile(rf"(?P<name>[?&](?:[a-z0-9]{{1,32}}[-_.]){{0,4}}{_WORD}=)[^&\s#]{{1,4096}}", re.IGNORECASE)
-_HEADER = re.compile(r"(?P<name>\b(?:Bearer|Basic|Token)\s{1,8})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_HEADER = re.compile(r"(?P<name>\bBearer\s{1,8})[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _AUTHORIZATION = re.compile(
     r"(?P<name>\b(?:Authorization|X-Api-Key|X-Auth-Token)\s{0,8}:\s{0,8}).+", re.I | re.DOTALL
 )

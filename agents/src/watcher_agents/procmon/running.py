@@ -4,6 +4,7 @@ A process may end at any moment while it is looked at; it is then left out, and 
 """
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from pathlib import Path
 from watcher_agents.procmon.clock import TICK_NS
 from watcher_agents.procmon.mounts import Mount, parse_mountinfo, path_in_file_system
 from watcher_agents.procmon.probe.records import arguments, bounded_path, text
+
+_log = logging.getLogger(__name__)
 
 PROC = Path("/proc")
 _ARGV_LIMIT = 16384
@@ -42,14 +45,22 @@ class RunningProcess:
 def running_processes(hostname_prefix: str, proc: Path = PROC) -> Iterator[RunningProcess]:
     """The live processes in UTS namespaces whose hostname starts with `hostname_prefix`.
 
-    Each is read when it is asked for, so that it is fresh. Raises PermissionError without the right to look into
-    other users' processes and to enter their UTS namespaces (root has it).
+    Each is read when it is asked for, so that it is fresh. Those that the kernel does not let us look into (that
+    takes CAP_SYS_PTRACE, and some guard themselves) are left out with a line in the log. Raises PermissionError
+    without the right to enter UTS namespaces (CAP_SYS_ADMIN).
     """
     by_namespace: dict[str, list[int]] = {}
+    hidden = []
     for pid in _pids(proc):
-        namespace = _link(proc / str(pid) / "ns/uts")
+        try:
+            namespace = _link(proc / str(pid) / "ns/uts")
+        except PermissionError:
+            hidden.append(pid)
+            continue
         if namespace is not None:
             by_namespace.setdefault(namespace, []).append(pid)
+    if hidden:
+        _log.info("not looked into, for lack of permission: %d processes, %s first", len(hidden), hidden[0])
     hostnames = _hostnames(by_namespace, proc)
     mounts: dict[str, list[Mount]] = {}
     for namespace, pids in by_namespace.items():

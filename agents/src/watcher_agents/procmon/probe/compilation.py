@@ -17,7 +17,7 @@ from watcher_agents.procmon.probe.errors import ProbeError
 
 # Raw tracepoints: the same places as sched:sched_process_exec and …_exit, but they need no tracefs, cost less,
 # and are not skipped while another BPF program or a map access runs on the same CPU, as perf's are.
-TRACEPOINTS = {"sched_process_exec": "on_exec", "sched_process_exit": "on_exit"}
+TRACEPOINTS = {b"sched_process_exec": b"on_exec", b"sched_process_exit": b"on_exit"}
 
 # The members that probe.c reads: the structure, then the way to the member. OFFSET_<joined by _> in C.
 _MEMBERS = (
@@ -44,6 +44,8 @@ _MEMBERS = (
     ("super_block", "s_dev"),
 )
 
+_REASON_LIMIT = 400
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,7 @@ def load_program(*, prefix: bytes, ring_pages: int, live_entries: int) -> Any:
         **_offsets(),
     }
     flags = ["-w", *headers.compiler_flags(), *(f"-D{name}={value}" for name, value in settings.items())]
-    source = resources.files(__package__).joinpath("probe.c").read_text()
+    source = resources.files(__package__).joinpath("probe.c").read_bytes()
     bpf = None
     with _kernel_source(), _stderr() as messages:
         try:
@@ -141,7 +143,6 @@ def _reason(error: str, said: str) -> str:
     """One line of what BCC said: the compiler's first error, else the verifier's last words."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if " error: " in line or line.startswith("error:")]
-    if errors:
-        return f"{error}: {errors[0]}"
     words = [line for line in lines if not line.startswith(("processed ", "HINT", "bpf: "))]
-    return f"{error}: {words[-1]}" if words else error
+    reason = errors[0] if errors else words[-1] if words else ""
+    return f"{error.splitlines()[0]}: {reason}"[:_REASON_LIMIT].rstrip(": ")

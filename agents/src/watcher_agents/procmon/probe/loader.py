@@ -63,10 +63,10 @@ class ProcessProbe:
         self._delivery_failed = False
         check_machine()
         self._bpf = load_program(prefix=prefix, ring_pages=ring_pages, live_entries=live_entries)
-        self._live_fd: int = self._bpf["live"].map_fd
-        self._losses: Any = self._bpf["losses"]
-        self._program_fds = [self._bpf.funcs[function.encode()].fd for function in TRACEPOINTS.values()]
-        self._bpf["records"].open_ring_buffer(self._received)
+        self._live_fd: int = self._bpf[b"live"].map_fd
+        self._losses: Any = self._bpf[b"losses"]
+        self._program_fds = [self._bpf.funcs[function].fd for function in TRACEPOINTS.values()]
+        self._bpf[b"records"].open_ring_buffer(self._received)
 
     def poll(self, timeout_ms: int) -> None:
         """Deliver what the ring buffer holds, after waiting at most `timeout_ms` for the first record.

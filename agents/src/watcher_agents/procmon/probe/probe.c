@@ -222,9 +222,9 @@ int on_exec(void *context) {
 
 // sched_process_exit: a thread ends. The process has when its last thread does (signal->live == 0).
 //
-// Two threads that end at once can both find 0; deleting the entry succeeds for one of them, which reports. That
-// one may be quicker than the leader, whose own exit code is what counts where no thread called exit_group, so
-// the leader says in the entry when it has one; who comes before that leaves the report to the leader.
+// Two threads that end at once can both find 0; deleting the entry succeeds for one of them, which reports. Where no
+// thread called exit_group, kernels before 6.0 take the leader's own exit code, and whoever is quicker than the leader
+// does not find it yet: the leader says in the entry when it is there, and until then the report is left to it.
 int on_exit(void *context) {
     u64 pid_tgid = bpf_get_current_pid_tgid();
     u32 pid = pid_tgid >> 32;

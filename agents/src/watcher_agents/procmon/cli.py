@@ -1,0 +1,82 @@
+"""`watcher-procmon`: reads the settings, puts the parts together, runs until it is told to stop."""
+
+import logging
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from watcher_agents import wire
+from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
+from watcher_agents.journal import about
+from watcher_agents.procmon.capture import ProcessCapture
+from watcher_agents.procmon.events import process_event
+from watcher_agents.procmon.metrics import CaptureCollector
+from watcher_agents.procmon.probe.errors import ProbeError
+from watcher_agents.procmon.program_run import Reported
+from watcher_agents.procmon.rules import Rules, RulesError, load_rules
+from watcher_agents.procmon.settings import ProcmonSettings, read_procmon_settings
+from watcher_agents.settings import SettingError
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run procmon; 0 after an orderly stop, 1 after a failure, 2 where it cannot start as things are."""
+    parse_arguments("procmon", "Records every build and run of students' programs on this node.")
+    try:
+        settings = read_procmon_settings(os.environ)
+        rules = load_rules(settings.agent.rules_file)
+        return run_agent("procmon", settings.agent, None, partial(_capturing, settings, rules))
+    except (SettingError, RulesError, ProbeError) as error:
+        return explain(error)
+
+
+@contextmanager
+def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> Iterator[None]:
+    boot_id = wire.read_boot_id()
+
+    def spool(programs: list[Reported]) -> None:
+        with parts.state.transaction() as transaction:
+            parts.spool.append(transaction, ((process_event(reported, boot_id), None) for reported in programs))
+        parts.spool.announce()
+        for reported in programs:
+            _log_event(reported)
+
+    capture = ProcessCapture(
+        hostname_prefix=settings.hostname_prefix,
+        rules=rules,
+        on_programs=spool,
+        on_failure=lambda failure: _fail(parts, failure),
+    )
+    with capture:
+        parts.registry.register(CaptureCollector(capture))
+        log.info("ready: following the programs of pods named %s...", settings.hostname_prefix)
+        yield
+
+
+def _fail(parts: AgentParts, failure: BaseException) -> None:
+    log.critical("capture failed, stopping", exc_info=failure)
+    parts.lifecycle.fail()
+
+
+def _log_event(reported: Reported) -> None:
+    run, classification = reported
+    if run.signal is not None:
+        ended = f"signal={run.signal}"
+    elif run.replaced_by_exec:
+        ended = "replaced_by_exec=true"
+    else:
+        ended = f"exit_code={run.exit_code}"
+    log.info(
+        "process event: type=%s process=%s pid=%d binary=%s args=%s cwd=%s %s",
+        classification.type,
+        classification.process_type,
+        run.pid,
+        run.binary_path,
+        shlex.quote(" ".join(run.argv)),
+        run.cwd,
+        ended,
+        extra=about(run.student),
+    )

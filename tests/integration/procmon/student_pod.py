@@ -1,0 +1,119 @@
+"""What the tests of procmon play and watch: a student's pod, what a capture hands over, what a probe records."""
+
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from watcher_agents.procmon.probe.loader import LIVE_ENTRIES, ProcessProbe
+from watcher_agents.procmon.probe.records import Exec, Exit, decode
+from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
+
+HOSTNAME = "jcode-os-1-202012180-866cbc896c-lrx9d"
+WORKSPACE = "os-1-202012180"
+DEADLINE_S = 20.0
+_NAMESPACES = ("/usr/bin/unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Returns as soon as `condition` holds; fails, saying what was waited for, where it does not in time."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {DEADLINE_S:.0f} s: {what}")
+        time.sleep(0.01)
+
+
+class Pod:
+    """A student's pod: its own UTS, mount and pid namespaces, the workspace mounted at /home/coder/project.
+
+    `workspace` is the directory on the machine's file system, `hw1` an assignment in it.
+    """
+
+    def __init__(self, directory: Path, hostname: str = HOSTNAME, workspace: str = WORKSPACE) -> None:
+        self.hostname = hostname
+        self.workspace = directory / "workspace" / workspace
+        self.hw1 = self.workspace / "hw1"
+        self.hw1.mkdir(parents=True, exist_ok=True)
+        Path("/home/coder/project").mkdir(parents=True, exist_ok=True)
+
+    def start(self, script: str) -> "subprocess.Popen[bytes]":
+        """Runs a shell script in the pod, from hw1."""
+        setup = (
+            f"hostname {self.hostname} && mount --bind {shlex.quote(str(self.workspace))} /home/coder/project"
+            " && cd /home/coder/project/hw1"
+        )
+        return subprocess.Popen(
+            [*_NAMESPACES, "/bin/sh", "-c", f"{setup} || exit 90; {script}"],
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def run(self, script: str) -> int:
+        """Runs a shell script in the pod, from hw1; its exit status."""
+        process = self.start(script)
+        try:
+            return process.wait(timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Recorder:
+    """Collects what a capture hands over."""
+
+    def __init__(self) -> None:
+        self.reported: list[Reported] = []
+        self.failures: list[BaseException] = []
+
+    def clear(self) -> None:
+        self.reported.clear()
+
+    def runs(self, name: str) -> list[tuple[ProgramRun, Classification]]:
+        """Those whose executable has this name."""
+        return [entry for entry in list(self.reported) if entry[0].binary_path.rpartition("/")[2] == name]
+
+    def one(self, name: str) -> tuple[ProgramRun, Classification]:
+        """Waits for the one program of this name."""
+        wait_for(lambda: bool(self.runs(name)), f"{name} reported")
+        (found,) = self.runs(name)
+        return found
+
+
+class Observer:
+    """A probe of a test's own, whose records are polled by the test."""
+
+    def __init__(self, *, ring_pages: int = 256, live_entries: int = LIVE_ENTRIES) -> None:
+        self.raw: list[bytes] = []
+        self.probe = ProcessProbe("jcode-", self.raw.append, ring_pages=ring_pages, live_entries=live_entries)
+
+    def records(self) -> list[Exec | Exit]:
+        """All that has been recorded up to now."""
+        self.probe.poll(100)
+        return [decode(raw) for raw in self.raw]
+
+    def execs(self, name: str) -> list[Exec]:
+        """The execs of programs with this name."""
+        return [
+            record
+            for record in self.records()
+            if isinstance(record, Exec) and record.binary_path.rpartition("/")[2] == name
+        ]
+
+    def exit_of(self, execution: Exec) -> Exit:
+        """Waits for the end of the process that called this exec."""
+
+        def found() -> list[Exit]:
+            return [
+                record
+                for record in self.records()
+                if isinstance(record, Exit)
+                and (record.pid, record.start_boottime) == (execution.pid, execution.start_boottime)
+            ]
+
+        wait_for(lambda: bool(found()), f"the end of process {execution.pid}")
+        (exit_,) = found()
+        return exit_
