@@ -88,7 +88,11 @@ class Observer:
 
     def __init__(self, *, ring_pages: int = 256, live_entries: int = LIVE_ENTRIES) -> None:
         self.raw: list[bytes] = []
-        self.probe = ProcessProbe("jcode-", self.raw.append, ring_pages=ring_pages, live_entries=live_entries)
+        self.deliver: Callable[[bytes], None] = self.raw.append
+        self.probe = ProcessProbe("jcode-", self._received, ring_pages=ring_pages, live_entries=live_entries)
+
+    def _received(self, raw: bytes) -> None:
+        self.deliver(raw)
 
     def records(self) -> list[Exec | Exit]:
         """All that has been recorded up to now."""
