@@ -69,9 +69,10 @@ def test_loads_without_kernel_headers_and_without_tracefs() -> None:
         (hidden("/sys/kernel/btf"), "this kernel has no BTF: /sys/kernel/btf/vmlinux does not exist"),
         (hidden("/usr/include/linux"), "package linux-libc-dev is missing"),
         (hidden(f"/usr/include/{os.uname().machine}-linux-gnu"), "asm/types.h' file not found"),
-        (hidden("/usr/lib/python3/dist-packages/bcc"), "python3-bpfcc"),
+        (hidden("/usr/lib/python3/dist-packages"), "package python3-bpfcc is missing"),
+        (hidden("/usr/lib/python3/dist-packages/bcc"), "is not the bcc of package python3-bpfcc"),
     ],
-    ids=["btf", "linux-libc-dev", "half of linux-libc-dev", "bcc"],
+    ids=["btf", "linux-libc-dev", "half of linux-libc-dev", "bcc", "another bcc"],
 )
 def test_what_is_missing_is_named_in_one_line(hide: str, words: str) -> None:
     """A machine that lacks something is told what, without a traceback."""

@@ -95,7 +95,8 @@ def _bcc() -> Any:
         raise ProbeError(f"package python3-bpfcc is not whole: {error}") from error
     if not hasattr(bcc, "BPF"):
         raise ProbeError(
-            f"{bcc.__file__} is not BCC but another package of that name: remove it (pip uninstall bcc)"
+            f"{bcc.__file__ or list(bcc.__path__)} is not the bcc of package python3-bpfcc,"
+            " but hides it or stands in its place (PyPI's bcc is an unrelated package)"
         )
     return bcc
 
