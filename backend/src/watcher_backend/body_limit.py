@@ -2,7 +2,6 @@
 
 import asyncio
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher_backend.problems import ProblemError, problem_response
@@ -27,12 +26,18 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        declared = headers.get("content-length")
-        if declared is None and "transfer-encoding" not in headers:
+        declared: int | None = None
+        has_body = False
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                declared = int(value)  # the server has refused what is no number
+                has_body = True
+            elif name == b"transfer-encoding":
+                has_body = True
+        if not has_body:
             await self._app(scope, receive, send)
             return
-        if declared is not None and int(declared) > self._max_bytes:  # the server refuses what is no number
+        if declared is not None and declared > self._max_bytes:
             await self._refuse(scope, receive, send)
             return
         body = await self._read(receive)

@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
 def _serve(settings: Settings) -> int:
     config = logging_config(settings.log_level)
     logging.config.dictConfig(config)
+    # No line shows these, and finding them out is half of what an entry costs.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     try:
         database = open_database(settings.database_path)
     except (PeeweeException, NewerSchemaError) as error:
@@ -74,6 +76,7 @@ def _serve(settings: Settings) -> int:
             log_config=config,
             log_level=settings.log_level,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
     )

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-_COMPACT = re.compile(r"[0-9]{8}_[0-9]{6}")
-_COMPACT_FORMAT = "%Y%m%d_%H%M%S"
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
 def now_micros() -> int:
@@ -46,11 +45,12 @@ def parse_compact(text: str) -> int:
     Anything after the first ``.`` is ignored: agents post the snapshot's file name (``20250730_061753.c``).
     Raises ValueError, saying what would be right.
     """
-    stem = text.partition(".")[0]
-    if not _COMPACT.fullmatch(stem):
+    parts = _COMPACT.fullmatch(text.partition(".")[0])
+    if parts is None:
         raise ValueError("expected YYYYmmdd_HHMMSS, like 20250730_061753")
     try:
-        moment = datetime.strptime(stem, _COMPACT_FORMAT)
+        year, month, day, hour, minute, second = map(int, parts.groups())
+        moment = datetime(year, month, day, hour, minute, second)
     except ValueError:
         raise ValueError("no such date or time of day") from None
     return to_micros(moment, timezone.utc)
@@ -76,7 +76,7 @@ def to_micros(moment: datetime, naive_zone: tzinfo) -> int:
 
 def format_compact_local(micros: int, zone: tzinfo) -> str:
     """Return ``YYYYmmdd_HHMMSS`` in ``zone``."""
-    return _to_local(micros, zone).strftime(_COMPACT_FORMAT)
+    return _to_local(micros, zone).strftime("%Y%m%d_%H%M%S")
 
 
 def format_naive_local(micros: int, zone: tzinfo) -> str:

@@ -42,7 +42,6 @@ class StorageUnavailableError(Exception):
 @dataclass(frozen=True)
 class _Submission:
     records: Sequence[EventRecord]
-    loop: asyncio.AbstractEventLoop
     outcome: "asyncio.Future[list[bool]]"
 
 
@@ -103,8 +102,7 @@ class IngestWriter:
         """
         if not records:
             return []
-        loop = asyncio.get_running_loop()
-        submission = _Submission(records, loop, loop.create_future())
+        submission = _Submission(records, asyncio.get_running_loop().create_future())
         with self._changed:
             if self._stopping:
                 raise StorageUnavailableError("the service is stopping")
@@ -152,22 +150,23 @@ class IngestWriter:
         if isinstance(error, PeeweeException) and not isinstance(error, _DEFECTS):
             _log.error("database refused %d requests' events: %s", len(group), error)
             refusal = StorageUnavailableError(str(error))
-            for submission in group:
-                _deliver(submission, None, refusal)
+            _deliver([(submission, refusal) for submission in group])
         elif len(group) > 1:
             # One request's events cannot be stored at all; the others must not fail with it.
             for submission in group:
                 self._commit([submission])
         else:
             _log.error("cannot store %d events", len(group[0].records), exc_info=error)
-            _deliver(group[0], None, error)
+            _deliver([(group[0], error)])
 
     def _resolve(self, group: Sequence[_Submission], outcomes: Sequence[bool]) -> None:
+        answers: list[tuple[_Submission, list[bool] | Exception]] = []
         position = 0
         for submission in group:
             end = position + len(submission.records)
-            _deliver(submission, list(outcomes[position:end]), None)
+            answers.append((submission, list(outcomes[position:end])))
             position = end
+        _deliver(answers)
 
     def _disconnect(self) -> None:
         """Drop this thread's connection: after a failure the next transaction starts on a fresh one."""
@@ -177,13 +176,16 @@ class IngestWriter:
             _log.warning("closing the writer's connection failed: %s", error)
 
 
-def _deliver(submission: _Submission, outcomes: list[bool] | None, error: Exception | None) -> None:
-    def settle() -> None:
-        if submission.outcome.done():
-            return  # the client has gone away
-        if error is not None:
-            submission.outcome.set_exception(error)
-        else:
-            submission.outcome.set_result(outcomes or [])
+def _deliver(answers: Sequence[tuple[_Submission, list[bool] | Exception]]) -> None:
+    """Hand each request its answer, in its event loop; all requests are served by one loop."""
 
-    submission.loop.call_soon_threadsafe(settle)
+    def settle() -> None:
+        for submission, answer in answers:
+            if submission.outcome.done():
+                continue  # the client has gone away
+            if isinstance(answer, Exception):
+                submission.outcome.set_exception(answer)
+            else:
+                submission.outcome.set_result(answer)
+
+    answers[0][0].outcome.get_loop().call_soon_threadsafe(settle)

@@ -44,6 +44,8 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # Looking a child up by its labels costs more than counting; the keys are as bounded as the labels.
+        self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter(
             "watcher_ingest_events",
             "Events received, by type (snapshot, build, run, unknown) and what became of them"
@@ -71,8 +73,13 @@ class Metrics:
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        children = self._request_children.get((method, route, status))
+        if children is None:
+            children = self._requests.labels(method, route, str(status)), self._seconds.labels(method, route)
+            self._request_children[method, route, status] = children
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
 
     def count_events(self, event_type: str, outcome: str, number: int = 1) -> None:
         """Count events of one type that were stored, duplicate or rejected."""

@@ -9,8 +9,19 @@ MAX_FILENAME_LENGTH = 255
 LEGACY_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 MAX_LEGACY_NAME_LENGTH = 64
 
+_LEGACY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _STUDENT_ID = re.compile(r"[0-9]{1,18}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_legacy_name(name: str) -> str:
+    """Return ``name`` if it can be a class or an assignment in an old endpoint's path. Raises ValueError."""
+    if len(name) > MAX_LEGACY_NAME_LENGTH or not _LEGACY_NAME.fullmatch(name):
+        raise ValueError(
+            f"expected 1 to {MAX_LEGACY_NAME_LENGTH} letters, digits, '_', '.' or '-',"
+            " the first a letter, a digit or '_'"
+        )
+    return name
 
 
 def parse_student_id(text: str) -> int:

@@ -13,14 +13,14 @@ from watcher_backend.batch import ReceivedBatch, Rejected, read_batch
 from watcher_backend.clock import now_micros
 from watcher_backend.events import Batch
 from watcher_backend.problems import documented
-from watcher_backend.routes.bodies import documented_body, json_body
+from watcher_backend.routes.ingest_requests import IngestRoute, documented_request, json_body
 from watcher_backend.services import services_of
 from watcher_backend.storage.records import EventRecord, VersionRecord
 
 _log = logging.getLogger(__name__)
 _LOGGED_REJECTIONS = 5
 
-router = APIRouter(tags=["agents"])
+router = APIRouter(tags=["agents"], route_class=IngestRoute)
 
 
 class EventResult(BaseModel):
@@ -44,7 +44,7 @@ class BatchResult(BaseModel):
     " delivered before is a duplicate and stored once. Nothing is answered before it is committed.",
     response_model=BatchResult,
     responses=documented(413, 415, 429),
-    openapi_extra=documented_body(Batch),
+    openapi_extra=documented_request(Batch),
 )
 async def deliver_events(request: Request) -> Response:
     """Store a batch."""

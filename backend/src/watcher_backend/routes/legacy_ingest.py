@@ -1,25 +1,35 @@
 """The POST endpoints of the system in use before, as its agents and the notebook hook call them."""
 
 import logging
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from watcher_backend.clock import now_micros
 from watcher_backend.legacy import BuildPost, RunPost, SnapshotPost, process_record, snapshot_record
+from watcher_backend.names import check_filename
 from watcher_backend.problems import documented
-from watcher_backend.routes.bodies import documented_body, read_body
-from watcher_backend.routes.parameters import Filename, WorkOf
+from watcher_backend.routes.ingest_requests import (
+    IngestRoute,
+    documented_request,
+    path_value,
+    read_body,
+    work_of,
+)
 from watcher_backend.services import services_of
 from watcher_backend.storage.records import EventRecord
 
 _log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["present agents"])
+router = APIRouter(tags=["present agents"], route_class=IngestRoute)
 
 _RESPONSES = documented(413, 415, 429)
+_WORK = {
+    "class_div": "Subject and division, like os-1.",
+    "hw_name": "Assignment, like hw1; the notebook hook sends unknown where it cannot tell.",
+    "student_id": "Student number, 1 to 18 digits.",
+}
 
 
 class Message(BaseModel):
@@ -33,13 +43,14 @@ class Message(BaseModel):
     summary="Register a build",
     response_model=Message,
     responses=_RESPONSES,
-    openapi_extra=documented_body(BuildPost),
+    openapi_extra=documented_request(BuildPost, **_WORK),
 )
-async def register_build(request: Request, work: WorkOf) -> Response:
+async def register_build(request: Request) -> Response:
     """Store a build that ended."""
+    work = work_of(request)
     post = await read_body(request, BuildPost)
     record = process_record("build", work, post, services_of(request).settings.timezone, now_micros())
-    return await _store(request, record, "Build log", post.binary_path)
+    return await _store(request, record, b"Build log", post.binary_path)
 
 
 @router.post(
@@ -47,13 +58,14 @@ async def register_build(request: Request, work: WorkOf) -> Response:
     summary="Register a run",
     response_model=Message,
     responses=_RESPONSES,
-    openapi_extra=documented_body(RunPost),
+    openapi_extra=documented_request(RunPost, **_WORK),
 )
-async def register_run(request: Request, work: WorkOf) -> Response:
+async def register_run(request: Request) -> Response:
     """Store a run that ended."""
+    work = work_of(request)
     post = await read_body(request, RunPost)
     record = process_record("run", work, post, services_of(request).settings.timezone, now_micros())
-    return await _store(request, record, "Run log", post.target_path)
+    return await _store(request, record, b"Run log", post.target_path)
 
 
 @router.post(
@@ -62,24 +74,23 @@ async def register_run(request: Request, work: WorkOf) -> Response:
     description="bytes 0 stands for a deletion.",
     response_model=Message,
     responses=_RESPONSES,
-    openapi_extra=documented_body(SnapshotPost),
+    openapi_extra=documented_request(
+        SnapshotPost,
+        **_WORK,
+        filename="Path below the assignment, directories joined with @, like src@hello.c.",
+        timestamp="UTC, YYYYmmdd_HHMMSS; what follows the first dot is ignored.",
+    ),
 )
-async def register_snapshot(
-    request: Request,
-    work: WorkOf,
-    filename: Filename,
-    timestamp: Annotated[
-        str,
-        Path(description="UTC, YYYYmmdd_HHMMSS; what follows the first dot is ignored.", max_length=255),
-    ],
-) -> Response:
+async def register_snapshot(request: Request) -> Response:
     """Store a saved version."""
+    work = work_of(request)
+    filename = path_value(request, "filename", check_filename)
     post = await read_body(request, SnapshotPost)
-    record = snapshot_record(work, filename, timestamp, post, now_micros())
-    return await _store(request, record, "Snapshot", filename)
+    record = snapshot_record(work, filename, request.path_params["timestamp"], post, now_micros())
+    return await _store(request, record, b"Snapshot", filename)
 
 
-async def _store(request: Request, record: EventRecord, what: str, name: str) -> Response:
+async def _store(request: Request, record: EventRecord, what: bytes, name: str) -> Response:
     services = services_of(request)
     [is_new] = await services.writer.store([record])
     outcome = "stored" if is_new else "duplicate"
@@ -93,4 +104,4 @@ async def _store(request: Request, record: EventRecord, what: str, name: str) ->
         record.type,
         name,
     )
-    return JSONResponse({"message": f"{what} registered successfully"})
+    return Response(b'{"message":"%s registered successfully"}' % what, media_type="application/json")

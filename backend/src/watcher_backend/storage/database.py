@@ -38,6 +38,8 @@ class Database:
             timeout=BUSY_TIMEOUT_SECONDS,
             # The pool hands a connection from thread to thread, never to two at once.
             check_same_thread=False,
+            # The writer keeps a statement for each number of rows.
+            cached_statements=512,
             pragmas=[
                 ("busy_timeout", BUSY_TIMEOUT_SECONDS * 1000),
                 # Readers do not wait for the writer, and the other way round.

@@ -1,0 +1,79 @@
+"""Telling created from modified for posts that do not say it."""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from watcher_backend.storage.database import Database
+
+
+class _Latest(NamedTuple):
+    occurred_at: int
+    event: int
+    change: str
+
+
+# A file that has no version is one that is not there.
+_NONE = _Latest(-1, 0, "deleted")
+_END_OF_TIME = 2**63 - 1
+
+
+class FileChanges:
+    """Knows the latest version of recently written files. For one writer, inside its transaction.
+
+    After the transaction `commit` or `rollback` must be called, as for the row ids.
+    """
+
+    def __init__(self, database: Database, capacity: int = 50_000) -> None:
+        self._database = database
+        self._capacity = capacity
+        self._committed: OrderedDict[int, _Latest] = OrderedDict()
+        self._pending: dict[int, list[_Latest]] = {}
+
+    def derive(self, file: int, occurred_at: int, size: int) -> str:
+        """Return what a version of ``size`` bytes at ``occurred_at`` is to its file.
+
+        0 bytes is its deletion; without an earlier version, or after a deletion, it is created.
+        """
+        if size == 0:
+            return "deleted"
+        before = self._newest(file)
+        if before.occurred_at > occurred_at:
+            before = self._stored(file, occurred_at)
+        in_this_group = (noted for noted in self._pending.get(file, ()) if noted.occurred_at <= occurred_at)
+        return "created" if max([before, *in_this_group]).change == "deleted" else "modified"
+
+    def note(self, file: int, occurred_at: int, event: int, change: str) -> None:
+        """Take notice of a version that the transaction is about to store."""
+        self._pending.setdefault(file, []).append(_Latest(occurred_at, event, change))
+
+    def commit(self) -> None:
+        """Keep what the transaction stored."""
+        for file, noted in self._pending.items():
+            known = self._committed.get(file)
+            # Without a known one the table may hold a later version than these: it is asked when needed.
+            if known is not None:
+                self._committed[file] = max(known, *noted)
+                self._committed.move_to_end(file)
+        self._pending.clear()
+        while len(self._committed) > self._capacity:
+            self._committed.popitem(last=False)
+
+    def rollback(self) -> None:
+        """Forget what the transaction did not store."""
+        self._pending.clear()
+
+    def _newest(self, file: int) -> _Latest:
+        known = self._committed.get(file)
+        if known is None:
+            # Rows of this transaction are not in the table yet, so what is read here is committed.
+            known = self._committed[file] = self._stored(file, _END_OF_TIME)
+        return known
+
+    def _stored(self, file: int, at: int) -> _Latest:
+        param = self._database.param
+        row = self._database.execute(
+            f"SELECT occurred_at, id, change FROM version WHERE file = {param} AND occurred_at <= {param}"
+            " ORDER BY occurred_at DESC, id DESC LIMIT 1",
+            (file, at),
+        ).fetchone()
+        return _NONE if row is None else _Latest(*row)
