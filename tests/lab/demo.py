@@ -53,7 +53,7 @@ def _play(stack: Stack) -> list[str]:
             pod.run(step.script, f"{PROJECT}/{HW_NAME}")
             time.sleep(_PAUSE_SECONDS)
         follower.join()
-    contents = {event["id"]: stack.content(event["id"]) for event in table.events if event["snapshot_path"]}
+    contents = {event["id"]: stack.content(event["id"]) for event in table.events if event.get("sha256")}
     return differences(table.events, contents)
 
 

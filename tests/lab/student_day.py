@@ -89,7 +89,7 @@ STEPS = (
     ),
     Step(
         "saves with vim",
-        "vim -N -u NONE -es -c '1put! =\"/* saved by vim */\"' -c wq hello.c",
+        "vim -N -u NONE -es -c \"1put! ='/* saved by vim */'\" -c wq hello.c",
         (_save("hello.c", "modified", _BY_VIM),),
     ),
     Step(

@@ -13,7 +13,7 @@ from typing import Protocol
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
-from tenacity.wait import wait_base, wait_exponential_jitter
+from tenacity.wait import wait_base, wait_exponential, wait_random
 
 from watcher_agents import wire
 from watcher_agents.backend_client import (
@@ -195,9 +195,9 @@ class _BackOff(wait_base):
     """Exponential with jitter, and never sooner than the backend asked for."""
 
     def __init__(self) -> None:
-        self._exponential = wait_exponential_jitter(
-            initial=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS, jitter=_FIRST_WAIT_SECONDS
-        )
+        self._exponential = wait_exponential(
+            multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS
+        ) + wait_random(0, _FIRST_WAIT_SECONDS)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         wait = self._exponential(retry_state)
