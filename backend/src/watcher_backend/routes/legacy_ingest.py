@@ -95,12 +95,13 @@ async def _store(request: Request, record: EventRecord, what: bytes, name: str) 
     [is_new] = await services.writer.store([record])
     outcome = "stored" if is_new else "duplicate"
     services.metrics.count_events(record.type, outcome)
-    _log.info(
+    # A snapshot's access line names class, assignment, student and file already; a second would say no more.
+    level = logging.DEBUG if is_new and record.type == "snapshot" else logging.INFO
+    _log.log(
+        level,
         "%s class=%s hw=%s student=%d type=%s name=%s",
         outcome,
-        record.work.class_div,
-        record.work.hw_name,
-        record.work.student_id,
+        *record.work,
         record.type,
         name,
     )

@@ -47,6 +47,8 @@ class Database:
                 # A commit that was answered must survive a power failure, not only a crash of the program.
                 ("synchronous", "full"),
                 ("foreign_keys", 1),
+                # Pages. Four times the default: whoever commits when the log is full waits for its folding.
+                ("wal_autocheckpoint", 4000),
                 ("cache_size", -16 * 1024),  # KiB a connection
             ],
         )
