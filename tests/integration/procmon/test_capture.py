@@ -74,6 +74,38 @@ def test_stop_hands_over_what_has_ended(pod: Pod, testers: Path) -> None:
     assert capture.losses() == dict.fromkeys(capture.losses(), 0)
 
 
+def test_queue_is_bounded_and_the_rest_is_counted(
+    pod: Pod, testers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the worker is held up, records wait in bounded memory, and what finds no room there is counted."""
+    monkeypatch.setattr("watcher_agents.procmon.capture._QUEUE_LIMIT_BYTES", 20_000)
+    recorder = Recorder()
+    go_on = threading.Event()
+
+    def hold(programs: list[Reported]) -> None:
+        go_on.wait()
+        recorder.reported.extend(programs)
+
+    capture = ProcessCapture(
+        hostname_prefix="jcode-",
+        rules=load_rules(),
+        on_programs=hold,
+        on_failure=recorder.failures.append,
+        ring_pages=4,
+    )
+    shutil.copy(testers / "burst", pod.hw1 / "burst")
+    shutil.copy(testers / "exit_with", pod.hw1 / "short")
+    with capture:
+        pod.run("./burst 1000 ./short 1")
+        waiting = capture.counters().queue_bytes
+        lost = capture.losses()["exec_ring_full"]
+        go_on.set()
+    assert 15_000 < waiting < 40_000
+    assert 0 < lost < 1000
+    assert len(recorder.runs("short")) > 0
+    assert recorder.failures == []
+
+
 def test_rules_can_be_exchanged(pod: Pod, testers: Path, tmp_path: Path) -> None:
     """New rules count for what begins after them, without a restart."""
     own = tmp_path / "procmon.yml"
