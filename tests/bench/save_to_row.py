@@ -4,6 +4,7 @@ Run as `python -m bench.save_to_row [SAVES]` in `tests/`; 50 saves, half a secon
 """
 
 import platform
+import re
 import statistics
 import sys
 import time
@@ -41,11 +42,10 @@ def main() -> None:
     """Measure and print the figures."""
     saves = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     milliseconds = sorted(1000 * seconds for seconds in measure(saves))
-    cpu = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name")),
-        "unknown processor",
+    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    print(
+        f"{len(models)} x {models[0] if models else platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
     )
-    print(f"{cpu}, Linux {platform.release()}, Python {platform.python_version()}")
     print(f"save -> row over REST, {saves} saves, ms:", end=" ")
     print(f"median {statistics.median(milliseconds):.1f}", end=", ")
     print(f"p90 {milliseconds[int(0.9 * (saves - 1))]:.1f}, max {milliseconds[-1]:.1f}")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from lab.stack import wait_for
+from lab.waiting import wait_for
 from watcher_agents.backend_client import BackendClient
 from watcher_agents.delivery import Delivery
 from watcher_agents.lifecycle import Lifecycle

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from lab.pod import PROJECT, Pod
-from lab.stack import Program, Stack, wait_for
+from lab.stack import Program, Stack
 from lab.student_day import HOSTNAME, WORKSPACE
+from lab.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

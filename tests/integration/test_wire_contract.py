@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 
 from lab.pod import PROJECT, Pod
-from lab.stack import Program, Stack, wait_for
+from lab.stack import Program, Stack
 from lab.student_day import HOSTNAME, HW_NAME, STEPS, WORKSPACE
+from lab.waiting import wait_for
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/wire/event-v1.schema.json").read_text())
 

@@ -17,9 +17,17 @@ mount -t tmpfs tmpfs /home
 mkdir -p "$3"
 mount --bind "$2" "$3"
 chown "$4:$4" "${3%/*}"
-echo booted
-exec sleep infinity
+set +e
+cd "$3"
+eval "$5"
 """
+
+
+def boot_command(hostname: str, workspace: Path, script: str) -> list[str]:
+    """The command line of a pod whose first process runs a shell script, as root, in the mounted workspace."""
+    namespaces = ["--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    arguments = [hostname, str(workspace), PROJECT, str(STUDENT_UID), script]
+    return ["unshare", *namespaces, "bash", "-c", _BOOT, "boot", *arguments]
 
 
 class Pod:
@@ -33,9 +41,8 @@ class Pod:
     def __enter__(self) -> "Pod":
         self.workspace.mkdir(parents=True, exist_ok=True)
         os.chown(self.workspace, STUDENT_UID, STUDENT_UID)
-        boot = ["bash", "-c", _BOOT, "boot", self.hostname, str(self.workspace), PROJECT, str(STUDENT_UID)]
-        namespaces = ["--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        self._unshare = subprocess.Popen(["unshare", *namespaces, *boot], stdout=subprocess.PIPE, text=True)
+        command = boot_command(self.hostname, self.workspace, "echo booted; exec sleep infinity")
+        self._unshare = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._unshare.stdout is not None
         if self._unshare.stdout.readline() != "booted\n":
             raise RuntimeError(f"the pod {self.hostname} did not start")

@@ -7,32 +7,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import httpx
+
+from lab.waiting import wait_for
 
 Program = Literal["backend", "filemon", "procmon"]
 
 _BIN = Path(sys.executable).parent
 _START_SECONDS = 30.0
 _STOP_SECONDS = 60.0
-Found = TypeVar("Found")
-
-
-def wait_for(look: Callable[[], Found], what: str, seconds: float = 30.0) -> Found:
-    """Ask until the answer is true and return it; AssertionError naming `what` where it stays false."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
-        time.sleep(0.02)
 
 
 def free_port() -> int:

@@ -4,7 +4,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from lab.stack import Stack, wait_for
+from lab.stack import Stack
+from lab.waiting import wait_for
 
 _student_ids = itertools.count(202600001)
 

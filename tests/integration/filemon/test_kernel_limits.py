@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.stack import Stack, wait_for
+from lab.stack import Stack
+from lab.waiting import wait_for
 from lab.workspace import RecordedWorkspace
 
 LIMITS = Path("/proc/sys/fs/inotify")

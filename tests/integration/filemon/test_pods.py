@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.stack import Stack, wait_for
+from lab.stack import Stack
+from lab.waiting import wait_for
 from lab.workspace import RecordedWorkspace
 
 

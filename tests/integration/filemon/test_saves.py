@@ -6,7 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab.stack import Stack, wait_for
+from lab.stack import Stack
+from lab.waiting import wait_for
 from lab.workspace import RecordedWorkspace
 
 

@@ -1,30 +1,15 @@
 """What the tests of procmon play and watch: a student's pod, what a capture hands over, what a probe records."""
 
-import shlex
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
+from lab.pod import boot_command
+from lab.student_day import HOSTNAME, WORKSPACE
+from lab.waiting import wait_for
 from watcher_agents.procmon.probe.loader import LIVE_ENTRIES, ProcessProbe
 from watcher_agents.procmon.probe.records import Exec, Exit, decode
 from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
-
-HOSTNAME = "jcode-os-1-202012180-866cbc896c-lrx9d"
-WORKSPACE = "os-1-202012180"
-DEADLINE_S = 20.0
-_NAMESPACES = ("/usr/bin/unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Returns as soon as `condition` holds; fails, saying what was waited for, where it does not in time."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {DEADLINE_S:.0f} s: {what}")
-        time.sleep(0.01)
 
 
 class Pod:
@@ -38,16 +23,11 @@ class Pod:
         self.workspace = directory / "workspace" / workspace
         self.hw1 = self.workspace / "hw1"
         self.hw1.mkdir(parents=True, exist_ok=True)
-        Path("/home/coder/project").mkdir(parents=True, exist_ok=True)
 
     def start(self, script: str) -> "subprocess.Popen[bytes]":
         """Runs a shell script in the pod, from hw1."""
-        setup = (
-            f"hostname {self.hostname} && mount --bind {shlex.quote(str(self.workspace))} /home/coder/project"
-            " && cd /home/coder/project/hw1"
-        )
         return subprocess.Popen(
-            [*_NAMESPACES, "/bin/sh", "-c", f"{setup} || exit 90; {script}"],
+            boot_command(self.hostname, self.workspace, f"cd hw1 && {{ {script}\n}}"),
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             stdout=subprocess.DEVNULL,
         )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.procmon.student_pod import Observer, Pod, Recorder, wait_for
+from integration.procmon.student_pod import Observer, Pod, Recorder
+from lab.waiting import wait_for
 from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.program_run import Reported

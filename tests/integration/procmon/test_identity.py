@@ -5,7 +5,9 @@ import signal
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from integration.procmon.student_pod import DEADLINE_S, HOSTNAME, Observer, Pod, Recorder, wait_for
+from integration.procmon.student_pod import Observer, Pod, Recorder
+from lab.student_day import HOSTNAME
+from lab.waiting import wait_for
 from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.probe.records import Exec
 from watcher_agents.procmon.rules import load_rules
@@ -123,7 +125,7 @@ def test_process_older_than_the_probe_is_found_and_told_once(pod: Pod, testers: 
             (pod.hw1 / "go").touch()
             older, classification = recorder.one("older")
             younger, _ = recorder.one("younger")
-        assert shell.wait(timeout=DEADLINE_S) == 0
+        assert shell.wait(timeout=30) == 0
     finally:
         shell.kill()
         shell.wait()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from integration.procmon.student_pod import HOSTNAME, WORKSPACE, Pod, Recorder
+from integration.procmon.student_pod import Pod, Recorder
+from lab.student_day import HOSTNAME, WORKSPACE
 from watcher_agents.identity import student_of_workspace
 
 

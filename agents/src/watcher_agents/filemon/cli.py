@@ -11,11 +11,12 @@ from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.inotify import Inotify
 from watcher_agents.filemon.metrics import FilemonMetrics
 from watcher_agents.filemon.monitor import FileMonitor, Notice
-from watcher_agents.filemon.rules import FileRules, RulesError, load_rules
+from watcher_agents.filemon.rules import FileRules, load_rules
 from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settings
 from watcher_agents.filemon.snapshot_volume import SnapshotVolume
 from watcher_agents.filemon.watched_tree import WatchedTree
 from watcher_agents.filemon.workspaces import PodMounts, choose_mode
+from watcher_agents.rules_file import RulesError
 from watcher_agents.settings import SettingError
 
 

@@ -7,16 +7,17 @@ when a pod comes or goes (proc_pid_mountinfo(5)).
 
 import os
 import select
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from watcher_agents.filemon.source_path import is_workspace
+from watcher_agents.mounts import parse_mountinfo, path_in_file_system
 
 Mode = Literal["pods", "all"]
 
 _HOST_MOUNTS = "/proc/1/mountinfo"
+_OWN_MOUNTS = Path("/proc/self/mountinfo")
 _KUBELET_PODS = Path("/var/lib/kubelet/pods")
 
 
@@ -25,48 +26,6 @@ def choose_mode(setting: str) -> Mode:
     if setting == "auto":
         return "pods" if _KUBELET_PODS.is_dir() else "all"
     return "pods" if setting == "pods" else "all"
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A line of mountinfo, as far as it matters here."""
-
-    device: str
-    """major:minor of the superblock."""
-    root: str
-    """The directory of the file system that is mounted."""
-    mount_point: str
-
-
-def parse_mounts(mountinfo: str) -> Iterator[Mount]:
-    """The mounts in the text of a mountinfo file."""
-    for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        yield Mount(fields[2], _unescaped(fields[3]), _unescaped(fields[4]))
-
-
-def _unescaped(field: str) -> str:
-    r"""A field with the kernel's octal escapes resolved: \040 is a space."""
-    head, *parts = field.split("\\")
-    return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in parts)
-
-
-def path_in_file_system(directory: Path, mounts: list[Mount]) -> str:
-    """Where `directory` stands within the file system that is mounted there.
-
-    `mounts` are those of the mount namespace that `directory` is a path of. Raises LookupError where none fits.
-    """
-    path = PurePosixPath(os.path.realpath(directory))
-    # Of several mounts on the longest mount point the last one made covers the others.
-    best: Mount | None = None
-    for mount in mounts:
-        if path.is_relative_to(mount.mount_point) and (
-            best is None or len(mount.mount_point) >= len(best.mount_point)
-        ):
-            best = mount
-    if best is None:
-        raise LookupError(f"no mount holds {directory}")
-    return str(PurePosixPath(best.root) / path.relative_to(best.mount_point))
 
 
 class PodMounts:
@@ -80,12 +39,10 @@ class PodMounts:
 
     def workspaces(self) -> frozenset[bytes]:
         """Names of the workspaces mounted now."""
-        own = list(
-            parse_mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
-        )
-        parent = PurePosixPath(path_in_file_system(self._watch_root, own))
+        own = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+        parent = PurePosixPath(path_in_file_system(os.path.realpath(self._watch_root), own))
         names = set()
-        for mount in parse_mounts(self._read()):
+        for mount in parse_mountinfo(self._read()):
             root = PurePosixPath(mount.root)
             if root.parent == parent and is_workspace(os.fsencode(root.name)):
                 names.add(os.fsencode(root.name))

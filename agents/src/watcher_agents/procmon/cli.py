@@ -15,8 +15,9 @@ from watcher_agents.procmon.events import process_event
 from watcher_agents.procmon.metrics import CaptureCollector
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.program_run import Reported
-from watcher_agents.procmon.rules import Rules, RulesError, load_rules
+from watcher_agents.procmon.rules import Rules, load_rules
 from watcher_agents.procmon.settings import ProcmonSettings, read_procmon_settings
+from watcher_agents.rules_file import RulesError
 from watcher_agents.settings import SettingError
 
 log = logging.getLogger(__name__)

@@ -2,14 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-import yaml
-
-from watcher_agents.procmon.checked_mapping import CheckedMapping, RulesError
-
-__all__ = ["BuildRule", "Rules", "RulesError", "RunRule", "load_rules"]
+from watcher_agents.rules_file import CheckedMapping, read_rules
 
 BINARY = "binary"
 _PROCESS_TYPE = re.compile(r"[A-Za-z0-9_+.-]{1,32}")
@@ -52,28 +47,12 @@ class Rules:
 
 
 def load_rules(path: Path | None = None) -> Rules:
-    """The rules of `path`, or the defaults.
+    """The rules of `path` over the defaults, or the defaults.
 
     Raises RulesError, which names the file, the key, the value and what would be right; nothing of a file with
     an error comes into force.
     """
-    if path is None:
-        return parse_rules(resources.files(__package__).joinpath("rules.yml").read_text(), "rules.yml")
-    try:
-        content = path.read_text()
-    except OSError as error:
-        raise RulesError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RulesError(f"{path}: byte {error.start} is not UTF-8") from error
-    return parse_rules(content, str(path))
-
-
-def parse_rules(content: str, source: str) -> Rules:
-    """The rules in YAML text; `source` names it in errors. Raises RulesError."""
-    try:
-        document = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise RulesError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+    source, document = read_rules(__package__, path)
     top = CheckedMapping(source, "", document, {"assignment", "project_directory", "builds", "runs"})
     return Rules(
         assignment=top.regex("assignment"),

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from watcher_agents.mounts import Mount, parse_mountinfo, path_in_file_system
 from watcher_agents.procmon.clock import TICK_NS
-from watcher_agents.procmon.mounts import Mount, parse_mountinfo, path_in_file_system
 from watcher_agents.procmon.probe.records import arguments, bounded_path, text
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher_agents.filemon.rules import RulesError, load_rules
+from watcher_agents.filemon.rules import load_rules
+from watcher_agents.rules_file import RulesError
 
 
 def test_what_the_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
@@ -37,8 +38,7 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("max_file_bytes: 1.5", "max_file_bytes", "1.5"),
         ("quiet_seconds: soon", "quiet_seconds", "'soon'"),
         ("ignored_directories: [a/b]", "ignored_directories", "'a/b'"),
-        ("- a\n- b", "the file", "['a', 'b']"),
-        ("a: [", "the file", ""),
+        ("- a\n- b", "the document", "['a', 'b']"),
     ],
 )
 def test_a_mistake_is_named_with_file_key_and_value_on_one_line(
@@ -51,5 +51,5 @@ def test_a_mistake_is_named_with_file_key_and_value_on_one_line(
     message = str(caught.value)
     assert message.startswith(f"{file}: {key} is ")
     assert value in message
-    assert ": expected " in message
+    assert ": must be " in message or ": no such key" in message
     assert "\n" not in message

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher_agents.procmon.rules import Rules, RulesError, load_rules, parse_rules
+from watcher_agents.procmon.rules import Rules, load_rules
+from watcher_agents.rules_file import RulesError
 
 MINIMAL = """
 assignment: 'hw[0-9]'
@@ -36,8 +37,19 @@ def test_defaults_are_valid_and_complete() -> None:
     assert rules.project_directory == "/home/coder/project"
 
 
-def test_own_file_takes_the_place_of_the_defaults(tmp_path: Path) -> None:
-    """A file of the same form, the slash at the path's end taken off, keys that are not there empty."""
+def test_what_the_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
+    """A site that only numbers its assignments otherwise says only that."""
+    path = tmp_path / "procmon.yml"
+    path.write_text("assignment: 'lab[0-9]'\n")
+    rules = load_rules(path)
+    assert rules.assignment.fullmatch("lab1")
+    assert names(rules) == names(load_rules())
+    path.write_text("")
+    assert load_rules(path) == load_rules()
+
+
+def test_a_key_in_the_file_takes_the_place_of_the_default(tmp_path: Path) -> None:
+    """A file of the same form, the slash at the path's end taken off, a rule's keys that are not there empty."""
     path = tmp_path / "procmon.yml"
     path.write_text(MINIMAL)
     rules = load_rules(path)
@@ -81,23 +93,26 @@ def test_own_file_takes_the_place_of_the_defaults(tmp_path: Path) -> None:
         (("runs:\n", "runs: [\n"), "is not YAML: "),
     ],
 )
-def test_mistake_is_named_with_key_value_and_remedy(change: tuple[str, str], words: str) -> None:
+def test_mistake_is_named_with_key_value_and_remedy(change: tuple[str, str], words: str, tmp_path: Path) -> None:
     """One line: the file, the key, the value, what would be right."""
     content = MINIMAL.replace(*change)
     assert content != MINIMAL
+    path = tmp_path / "procmon.yml"
+    path.write_text(content)
     with pytest.raises(RulesError) as refused:
-        parse_rules(content, "/etc/watcher/procmon.yml")
+        load_rules(path)
     message = str(refused.value)
-    assert message.startswith("/etc/watcher/procmon.yml: ")
+    assert message.startswith(f"{path}: ")
     assert words in message
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("content", ["", "- a\n", "just text"])
-def test_document_that_is_no_mapping_is_refused(content: str) -> None:
-    """An empty file is a mistake as well: it would record nothing."""
+@pytest.mark.parametrize("content", ["- a\n", "just text"])
+def test_document_that_is_no_mapping_is_refused(content: str, tmp_path: Path) -> None:
+    """Text that YAML can read is not yet a rules file."""
+    (tmp_path / "procmon.yml").write_text(content)
     with pytest.raises(RulesError, match=r"the document is .*: must be a mapping"):
-        parse_rules(content, "procmon.yml")
+        load_rules(tmp_path / "procmon.yml")
 
 
 def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -109,7 +124,8 @@ def test_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_rules(tmp_path / "procmon.yml")
 
 
-def test_yaml_cannot_make_objects() -> None:
+def test_yaml_cannot_make_objects(tmp_path: Path) -> None:
     """A rules file is data: a tag that would call Python is a mistake."""
+    (tmp_path / "procmon.yml").write_text("assignment: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(RulesError, match="is not YAML"):
-        parse_rules("assignment: !!python/object/apply:os.system ['true']\n", "procmon.yml")
+        load_rules(tmp_path / "procmon.yml")

@@ -22,7 +22,7 @@ def check_machine() -> None:
 def _check_kernel(release: str) -> None:
     version = re.match(r"(\d+)\.(\d+)", release)
     if version is not None and (int(version[1]), int(version[2])) < _RING_BUFFER_SINCE:
-        raise ProbeError(f"kernel {release} has no BPF ring buffer: it takes 5.8 or later (5.15 is tested)")
+        raise ProbeError(f"kernel {release} has no BPF ring buffer: it takes 5.8 or later")
 
 
 def _check_capabilities(status: str) -> None:

@@ -1,11 +1,50 @@
-"""Reads a mapping of a YAML document and says precisely what is wrong with it."""
+"""An agent's rules file: a YAML document over the one that comes with the agent, checked key by key."""
 
 import re
 from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import yaml
 
 
 class RulesError(Exception):
     """A rules file is wrong; the message is one line with the file, the key, the value and what would be right."""
+
+
+def read_rules(package: str, path: Path | None) -> tuple[str, dict[str, object]]:
+    """The rules in `path` over the `rules.yml` of `package`, and what to call them in errors; None: those alone.
+
+    A top-level key that `path` leaves out keeps its value; one that it has takes the place of the whole value.
+    Raises RulesError.
+    """
+    shipped = _parse(resources.files(package).joinpath("rules.yml").read_text(encoding="utf-8"), "rules.yml")
+    if path is None:
+        return "rules.yml", shipped
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RulesError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RulesError(f"{path}: byte {error.start} is not UTF-8") from error
+    given = _parse(text, str(path))
+    for key in given:
+        if key not in shipped:
+            known = ", ".join(sorted(shipped))
+            raise RulesError(f"{path}: {key} is {given[key]!r}: no such key; known are {known}")
+    return str(path), {**shipped, **given}
+
+
+def _parse(text: str, source: str) -> dict[str, object]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RulesError(f"{source}: is not YAML: {' '.join(str(error).split())}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise RulesError(f"{source}: the document is {document!r}: must be a mapping of keys and values")
+    return document
 
 
 class CheckedMapping:
@@ -47,6 +86,21 @@ class CheckedMapping:
         value = self._values.get(key, False)
         if not isinstance(value, bool):
             raise self.error(key, value, "must be true or false")
+        return value
+
+    def number(self, key: str, least: float, most: float) -> float:
+        """A number from `least` to `most`."""
+        value = self._values.get(key)
+        # YAML's true is a bool, and in Python a bool is an int.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            raise self.error(key, value, f"must be a number from {least} to {most}")
+        return value
+
+    def whole_number(self, key: str, least: int, most: int) -> int:
+        """A whole number from `least` to `most`."""
+        value = self._values.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.error(key, value, f"must be a whole number from {least} to {most}")
         return value
 
     def strings(

@@ -1,4 +1,4 @@
-"""From a path as a process sees it to the path inside the file system, which is what the probe reports.
+"""Mounts, and the way from a path as a process sees it to the path inside its file system.
 
 Facts: mountinfo is described in the kernel's Documentation/filesystems/proc.rst; /proc/<pid>/cwd and exe are shown
 from the root of that process's mount namespace, not of the reader's.
@@ -12,8 +12,9 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Mount:
-    """A mount: the directory of its file system that it shows, and where."""
+    """A mount: the superblock's device (major:minor), the directory of it that it shows, and where."""
 
+    device: str
     root: str
     point: str
 
@@ -23,7 +24,7 @@ def parse_mountinfo(mountinfo: str) -> list[Mount]:
     mounts = []
     for line in mountinfo.splitlines():
         fields = line.split(" ")
-        mounts.append(Mount(_unescaped(fields[3]), _unescaped(fields[4])))
+        mounts.append(Mount(fields[2], _unescaped(fields[3]), _unescaped(fields[4])))
     return mounts
 
 

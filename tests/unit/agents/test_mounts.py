@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher_agents.procmon.mounts import Mount, parse_mountinfo, path_in_file_system
+from watcher_agents.mounts import Mount, parse_mountinfo, path_in_file_system
 
 MOUNTINFO = """\
 700 600 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a
@@ -17,8 +17,8 @@ MOUNTINFO = """\
 def test_mountinfo_is_read() -> None:
     """Root and mount point of each, escapes resolved."""
     mounts = parse_mountinfo(MOUNTINFO)
-    assert mounts[1] == Mount("/workspace/os-1-202012180", "/home/coder/project")
-    assert mounts[3] == Mount("/with space", "/mnt/a b")
+    assert mounts[1] == Mount("0:60", "/workspace/os-1-202012180", "/home/coder/project")
+    assert mounts[3] == Mount("8:1", "/with space", "/mnt/a b")
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_path_is_that_inside_the_file_system(path: str, inside: str) -> None:
 
 def test_path_that_no_mount_covers_stays() -> None:
     """A detached mount is in no table."""
-    assert path_in_file_system("/x/y", [Mount("/", "/z")]) == "/x/y"
+    assert path_in_file_system("/x/y", [Mount("0:1", "/", "/z")]) == "/x/y"
