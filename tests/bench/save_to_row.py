@@ -43,9 +43,8 @@ def main() -> None:
     saves = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     milliseconds = sorted(1000 * seconds for seconds in measure(saves))
     models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    print(
-        f"{len(models)} x {models[0] if models else platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
-    )
+    processors = f"{len(models)} x {models[0] if models else platform.machine()}"
+    print(f"{processors}, Linux {platform.release()}, Python {platform.python_version()}")
     print(f"save -> row over REST, {saves} saves, ms:", end=" ")
     print(f"median {statistics.median(milliseconds):.1f}", end=", ")
     print(f"p90 {milliseconds[int(0.9 * (saves - 1))]:.1f}, max {milliseconds[-1]:.1f}")
