@@ -20,6 +20,6 @@ def decode_cursor(text: str) -> int:
         version, row = _LAYOUT.unpack(base64.b64decode(text, altchars=b"-_", validate=True))
     except (binascii.Error, struct.error, ValueError):
         version = row = -1
-    if version != _VERSION or row > _MAX_ROW:
+    if version != _VERSION or row > _MAX_ROW or text != encode_cursor(row):
         raise ValueError('expected the "next" of an earlier answer')
     return int(row)

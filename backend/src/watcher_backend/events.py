@@ -181,10 +181,14 @@ class ProcessEvent(_WireEvent):
 WireEvent = Annotated[SnapshotEvent | ProcessEvent, Field(discriminator="type")]
 
 
+# Not Literal[1], which takes true for 1.
+SchemaVersion = Annotated[int, Field(alias="schema", ge=1, le=1)]
+
+
 class Batch(_Strict):
     """What an agent posts: 1 to 1000 events of its own, all valid."""
 
-    version: Annotated[Literal[1], Field(alias="schema")]
+    version: SchemaVersion
     agent: Agent
     events: Annotated[list[WireEvent], Field(min_length=1, max_length=MAX_BATCH_EVENTS)]
 
@@ -192,6 +196,6 @@ class Batch(_Strict):
 class BatchEnvelope(_Strict):
     """A batch whose events have not been looked at."""
 
-    version: Annotated[Literal[1], Field(alias="schema")]
+    version: SchemaVersion
     agent: Agent
     events: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH_EVENTS)]

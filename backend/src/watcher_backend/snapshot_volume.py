@@ -11,6 +11,7 @@ from pathlib import Path
 
 # Far above the size that filemon keeps; a bound on memory all the same.
 MAX_CONTENT_BYTES = 32 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO without a writer would wait for ever.
@@ -48,18 +49,22 @@ def read_snapshot(root: Path, snapshot_path: str) -> bytes:
 
 
 def _read_file(name: str, directory: int) -> bytes:
-    descriptor = _open(name, _OPEN_FILE, directory)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    file = _open(name, _OPEN_FILE, directory)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
             raise SnapshotMissingError("what stands there is no regular file")
-        try:
-            content = file.read(MAX_CONTENT_BYTES + 1)
-        except OSError as error:
-            raise VolumeUnavailableError(f"the snapshot cannot be read: {error.strerror}") from error
+        content = bytearray()
+        while len(content) <= MAX_CONTENT_BYTES and (
+            piece := os.read(file, min(_PIECE_BYTES, MAX_CONTENT_BYTES + 1 - len(content)))
+        ):
+            content += piece
+    except OSError as error:
+        raise VolumeUnavailableError(f"the snapshot cannot be read: {error.strerror}") from error
+    finally:
+        os.close(file)
     if len(content) > MAX_CONTENT_BYTES:
         raise SnapshotMissingError(f"what stands there is longer than {MAX_CONTENT_BYTES} bytes")
-    return content
+    return bytes(content)
 
 
 def _open(component: str, flags: int, directory: int) -> int:

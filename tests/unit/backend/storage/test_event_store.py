@@ -1,0 +1,141 @@
+"""Writing events: each once, whole groups or nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from peewee import PeeweeException
+
+from unit.backend.samples import ORIGIN, WORK, process_record, version_record
+from watcher_backend.storage.database import Database
+from watcher_backend.storage.event_store import EventStore
+from watcher_backend.storage.opening import open_database
+from watcher_backend.storage.records import VersionRecord
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(tmp_path / "d.db")
+    yield opened
+    opened.close()
+
+
+def changes(database: Database) -> list[tuple[object, ...]]:
+    return database.execute("SELECT occurred_at, change FROM version ORDER BY occurred_at, id").fetchall()
+
+
+def count(database: Database, table: str) -> int:
+    row = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_every_field_of_a_version_is_stored(database: Database) -> None:
+    detail = VersionRecord("a@b.c", "created", 3, b"h" * 32, "x/y.c", "too_large", recovered=True)
+    record = version_record(5)._replace(event_id=b"e" * 16, received_at=6, sequence=7, detail=detail)
+    assert EventStore(database).write([record]) == [True]
+    assert database.execute(
+        "SELECT e.id, event_id, type, class_div, hw_name, student_id, e.occurred_at, received_at, agent, node,"
+        " release, boot_id, sequence, filename, change, size, sha256, snapshot_path, content_omitted, recovered"
+        " FROM event e JOIN work w ON w.id = e.work JOIN origin o ON o.id = e.origin"
+        " JOIN version v ON v.id = e.id JOIN source_file f ON f.id = v.file"
+    ).fetchall() == [
+        (1, b"e" * 16, "snapshot", *WORK, 5, 6, *ORIGIN, 7, *detail)
+    ]  # fmt: skip
+
+
+def test_every_field_of_a_process_is_stored(database: Database) -> None:
+    record = process_record(
+        5, "run", hostname="h", pid=2, started_at=4, exit_code=None, signal=9, core_dumped=True
+    )
+    assert EventStore(database).write([record]) == [True]
+    assert database.execute(
+        "SELECT kind, occurred_at, hostname, pid, started_at, process_type, binary_path, argv, cmdline,"
+        " argv_truncated, cwd, target_path, exit_code, signal, core_dumped, replaced_by_exec, already_running"
+        " FROM process"
+    ).fetchall() == [("run", 5, *record.detail)]
+
+
+def test_an_event_is_stored_once_within_a_group_and_across_groups(database: Database) -> None:
+    store = EventStore(database)
+    first, second = version_record(1), version_record(2)
+    assert store.write([first, second, first]) == [True, True, False]
+    assert store.write([second, version_record(3)]) == [False, True]
+    assert EventStore(database).write([first]) == [False]
+    assert count(database, "event") == count(database, "version") == 3
+
+
+@pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 127, 255, 256, 257, 1000])
+def test_a_group_of_any_size_is_stored_in_order(database: Database, size: int) -> None:
+    records = [version_record(at) if at % 3 else process_record(at) for at in range(size)]
+    assert EventStore(database).write(records) == [True] * size
+    stored = database.execute("SELECT id, event_id FROM event ORDER BY id").fetchall()
+    assert stored == [(row, record.event_id) for row, record in enumerate(records, start=1)]
+    assert EventStore(database).write(records) == [False] * size
+
+
+def test_a_group_that_fails_leaves_nothing_and_the_store_works_on(database: Database) -> None:
+    store = EventStore(database)
+    good = version_record(1)
+    bad = version_record(2, change="no such change")
+    with pytest.raises(PeeweeException):
+        store.write([good, bad])
+    assert [count(database, table) for table in ("event", "version", "work", "source_file", "origin")] == [0] * 5
+    assert store.write([good]) == [True]
+    assert count(database, "version") == 1
+
+
+def test_a_row_id_is_never_used_again(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(1), version_record(2)])
+    database.execute("DELETE FROM version")
+    database.execute("DELETE FROM event")
+    store.write([version_record(3)])
+    assert database.execute("SELECT id FROM event").fetchall() == [(3,)]
+
+
+def test_a_post_that_does_not_say_it_is_created_then_modified_until_it_is_deleted(database: Database) -> None:
+    store = EventStore(database)
+    for at, size in ((10, 5), (20, 6), (30, 0), (40, 7)):
+        store.write([version_record(at, size=size, change=None)])
+    assert changes(database) == [(10, "created"), (20, "modified"), (30, "deleted"), (40, "created")]
+
+
+def test_created_and_modified_are_told_within_a_group_as_across_groups(database: Database) -> None:
+    EventStore(database).write(
+        [version_record(at, size=size, change=None) for at, size in ((10, 5), (20, 6), (30, 0), (40, 7))]
+    )
+    assert changes(database) == [(10, "created"), (20, "modified"), (30, "deleted"), (40, "created")]
+
+
+def test_a_late_arrival_is_judged_by_what_was_before_it(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change=None), version_record(30, size=0, change=None)])
+    store.write([version_record(20, change=None), version_record(5, change=None), version_record(40, change=None)])
+    assert changes(database) == [
+        (5, "created"), (10, "created"), (20, "modified"), (30, "deleted"), (40, "created"),
+    ]  # fmt: skip
+
+
+def test_what_our_agents_said_counts_for_a_later_post_and_after_a_restart(database: Database) -> None:
+    EventStore(database).write([version_record(10, change="created")])
+    store = EventStore(database)
+    store.write([version_record(20, change=None)])
+    store.write([version_record(30, size=0, change="deleted")])
+    store.write([version_record(40, change=None)])
+    assert changes(database) == [(10, "created"), (20, "modified"), (30, "deleted"), (40, "created")]
+
+
+def test_a_change_that_was_rolled_back_does_not_count(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change=None)])
+    with pytest.raises(PeeweeException):
+        store.write([version_record(20, size=0, change=None), version_record(21, change="no such change")])
+    store.write([version_record(30, change=None)])
+    assert changes(database) == [(10, "created"), (30, "modified")]
+
+
+def test_two_works_may_have_a_file_of_the_same_name(database: Database) -> None:
+    other = WORK._replace(student_id=1)
+    EventStore(database).write([version_record(10, change=None), version_record(20, change=None, work=other)])
+    assert changes(database) == [(10, "created"), (20, "created")]
