@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+_HIDDEN = "(not shown)"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -46,7 +47,7 @@ def read_agent_settings(environ: Mapping[str, str], agent: str, metrics_port: in
     """
     return AgentSettings(
         api_url=http_url(environ, ("WATCHER_API_URL", "API_ENDPOINT")),
-        api_token=environ.get("WATCHER_API_TOKEN") or None,
+        api_token=_token(environ),
         ca_file=existing_file(environ, "WATCHER_CA_FILE"),
         log_level=choice(environ, ("WATCHER_LOG_LEVEL", "LOG_LEVEL"), LOG_LEVELS, "INFO"),
         state_dir=absolute_path(environ, "WATCHER_STATE_DIR", f"/var/lib/watcher/{agent}"),
@@ -77,6 +78,9 @@ def http_url(environ: Mapping[str, str], names: Sequence[str]) -> str:
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
+    if "@" in value:
+        # It may hold a password, which must not reach a log.
+        raise SettingError(name, _HIDDEN, f"{expected}, without a user")
     if not valid or parts.query or parts.fragment:
         raise SettingError(name, value, expected)
     return value.rstrip("/")
@@ -135,6 +139,15 @@ def port(environ: Mapping[str, str], name: str, default: int) -> int:
     if not found[1].isascii() or not found[1].isdigit() or not 1 <= int(found[1]) <= 65535:
         raise SettingError(name, found[1], "a port from 1 to 65535")
     return int(found[1])
+
+
+def _token(environ: Mapping[str, str]) -> str | None:
+    found = lookup(environ, ("WATCHER_API_TOKEN",))
+    if found is None:
+        return None
+    if not all("!" <= char <= "~" for char in found[1]):
+        raise SettingError("WATCHER_API_TOKEN", _HIDDEN, "a token of printable ASCII without spaces")
+    return found[1]
 
 
 def _rules_file(environ: Mapping[str, str], usual: Path) -> Path | None:

@@ -58,6 +58,15 @@ def test_the_backends_address_is_required() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("WATCHER_API_TOKEN", "pass word"), ("WATCHER_API_URL", "http://me:password@backend")]
+)
+def test_what_may_be_a_secret_is_not_shown(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=name) as caught:
+        read_agent_settings(URL | {name: value}, "filemon", 9090)
+    assert "pass" not in str(caught.value).replace("a token", "")
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("WATCHER_WORKSPACES", "some"),

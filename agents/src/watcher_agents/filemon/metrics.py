@@ -31,7 +31,7 @@ class FilemonMetrics:
         self.watches = Gauge("watcher_inotify_watches", "Directories watched", registry=registry)
         self.unwatched = Gauge(
             "watcher_inotify_unwatched",
-            "Directories beyond fs.inotify.max_user_watches, scanned instead",
+            "Directories that could not be watched or read, scanned and tried again instead",
             registry=registry,
         )
         self.workspaces = Gauge("watcher_workspaces", "Workspaces watched", registry=registry)

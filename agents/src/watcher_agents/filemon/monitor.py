@@ -72,7 +72,7 @@ class FileMonitor:
         self._retry_unwatched_at: float | None = None
         self.inbox: queue.SimpleQueue[InotifyEvent | Notice] = queue.SimpleQueue()
         metrics.watches.set_function(lambda: len(tree))
-        metrics.unwatched.set_function(lambda: len(tree.beyond_limit))
+        metrics.unwatched.set_function(lambda: len(tree.unwatched))
         metrics.waiting.set_function(lambda: len(self._schedule))
 
     def run(self) -> None:
@@ -202,11 +202,11 @@ class FileMonitor:
             del self._leaving[workspace]
             self._tree.unwatch(workspace)
             log.info("workspace no longer watched: its pod went", extra={"workspace": workspace.decode()})
-        if not self._tree.beyond_limit:
+        if not self._tree.unwatched:
             self._retry_unwatched_at = None
         elif self._retry_unwatched_at is None:
             self._retry_unwatched_at = now + RETRY_SECONDS
         elif self._retry_unwatched_at <= now:
-            for directory in sorted(self._tree.beyond_limit):
+            for directory in sorted(self._tree.unwatched):
                 self._catch_up(directory)
             self._retry_unwatched_at = now + RETRY_SECONDS

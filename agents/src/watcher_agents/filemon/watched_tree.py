@@ -26,8 +26,8 @@ class WatchedTree:
         self._rules = rules
         self._directory_of: dict[int, bytes] = {}
         self._watch_of: dict[bytes, int] = {}
-        self.beyond_limit: set[bytes] = set()
-        """Directories that could not be watched because fs.inotify.max_user_watches is used up."""
+        self.unwatched: set[bytes] = set()
+        """Directories that could not be watched or read: scanned, and tried again, until they can."""
 
     def __len__(self) -> int:
         return len(self._directory_of)
@@ -44,11 +44,12 @@ class WatchedTree:
         waiting = [directory]
         while waiting:
             current = waiting.pop()
-            with directory_beneath(self.root_fd, current) as path_fd:
-                if path_fd is None:
-                    continue
-                self._watch(current, path_fd)
-                entries = _entries(path_fd)
+            try:
+                entries = self._watch_and_list(current)
+            except OSError as error:
+                log.warning("cannot read the directory %r: %s", os.fsdecode(current), error.strerror)
+                self.unwatched.add(current)
+                continue
             for name, is_directory in entries:
                 path = current + b"/" + name if current else name
                 if is_directory:
@@ -57,29 +58,37 @@ class WatchedTree:
                 elif parse_source_path(path, self._rules):
                     yield path
 
+    def _watch_and_list(self, directory: bytes) -> list[tuple[bytes, bool]]:
+        """Watch a directory, then list it; nothing where it is gone. Raises OSError where it cannot be read."""
+        with directory_beneath(self.root_fd, directory) as path_fd:
+            if path_fd is None:
+                self.unwatched.discard(directory)
+                return []
+            try:
+                self._watch(directory, path_fd)
+                return _entries(path_fd)
+            except FileNotFoundError:
+                # Deleted between being opened and being read.
+                return []
+
     def counts(self, directory: bytes) -> bool:
         """Whether a directory can lead to a tracked file."""
         return may_hold_sources(tuple(directory.split(b"/")), self._rules)
-
-    def is_there(self, directory: bytes) -> bool:
-        """Whether the directory exists, reached without a link."""
-        with directory_beneath(self.root_fd, directory) as path_fd:
-            return path_fd is not None
 
     def _watch(self, directory: bytes, path_fd: int) -> None:
         leads_only = directory.count(b"/") == 0
         try:
             watch = self._inotify.watch(path_fd, DIRECTORY_MASK if leads_only else SOURCE_MASK)
         except WatchLimitReached:
-            if not self.beyond_limit:
+            if not self.unwatched:
                 log.error(
                     "fs.inotify.max_user_watches is used up at watches=%d: raise it; until then what cannot be"
                     " watched is scanned instead",
                     len(self),
                 )
-            self.beyond_limit.add(directory)
+            self.unwatched.add(directory)
             return
-        self.beyond_limit.discard(directory)
+        self.unwatched.discard(directory)
         former = self._directory_of.get(watch)
         if former is not None:
             # The same directory under a new name: the kernel knows it by its inode.
@@ -94,9 +103,7 @@ class WatchedTree:
             watch = self._watch_of.pop(path)
             del self._directory_of[watch]
             self._inotify.unwatch(watch)
-        self.beyond_limit = {
-            path for path in self.beyond_limit if path != directory and not path.startswith(below)
-        }
+        self.unwatched = {path for path in self.unwatched if path != directory and not path.startswith(below)}
 
     def dropped(self, watch: int) -> None:
         """Take note that the kernel dropped a watch, because its directory is gone."""

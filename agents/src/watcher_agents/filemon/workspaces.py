@@ -21,10 +21,10 @@ _OWN_MOUNTS = Path("/proc/self/mountinfo")
 _KUBELET_PODS = Path("/var/lib/kubelet/pods")
 
 
-def choose_mode(setting: str) -> Mode:
+def choose_mode(setting: str, kubelet_pods: Path = _KUBELET_PODS) -> Mode:
     """The mode that `auto` stands for on this node: `pods` where kubelet keeps pods, else `all`."""
     if setting == "auto":
-        return "pods" if _KUBELET_PODS.is_dir() else "all"
+        return "pods" if kubelet_pods.is_dir() else "all"
     return "pods" if setting == "pods" else "all"
 
 
