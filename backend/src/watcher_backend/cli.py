@@ -5,6 +5,7 @@ import logging
 import logging.config
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
@@ -21,9 +22,10 @@ from watcher_backend.storage.opening import open_database
 
 _log = logging.getLogger("watcher_backend")
 
-_EXIT_STORAGE = 1
+_EXIT_UNUSABLE = 1
 _EXIT_SETTINGS = 2
 _STOP_SECONDS = 30
+_BACKLOG = 2048
 
 _SETTINGS_HELP = """\
 settings (environment):
@@ -66,13 +68,18 @@ def _serve(settings: Settings) -> int:
         database = open_database(settings.database_path)
     except (PeeweeException, NewerSchemaError) as error:
         sys.stderr.write(f"watcher-backend: cannot use database {settings.database_path}: {error}\n")
-        return _EXIT_STORAGE
+        return _EXIT_UNUSABLE
+    try:
+        listener = _listen(settings)
+    except OSError as error:
+        database.close()
+        reason = error.strerror or error
+        sys.stderr.write(f"watcher-backend: cannot listen on {settings.host}:{settings.port}: {reason}\n")
+        return _EXIT_UNUSABLE
     _warn(settings)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, database),
-            host=settings.host,
-            port=settings.port,
             log_config=config,
             log_level=settings.log_level,
             server_header=False,
@@ -88,8 +95,14 @@ def _serve(settings: Settings) -> int:
 
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, stop)
-    server.run()
+    server.run(sockets=[listener])
     return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Open the port before anything is announced, so that a taken one is one line and not a half start."""
+    family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address, family=family, backlog=_BACKLOG)
 
 
 def _warn(settings: Settings) -> None:
