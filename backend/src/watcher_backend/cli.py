@@ -1,6 +1,7 @@
 """The program ``watcher-backend``: read the settings, open the database, serve until told to stop."""
 
 import argparse
+import gc
 import logging
 import logging.config
 import os
@@ -77,9 +78,11 @@ def _serve(settings: Settings) -> int:
         sys.stderr.write(f"watcher-backend: cannot listen on {settings.host}:{settings.port}: {reason}\n")
         return _EXIT_UNUSABLE
     _warn(settings)
+    app = create_app(settings, database)
+    _spare_the_collector()
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings, database),
+            app,
             log_config=config,
             log_level=settings.log_level,
             server_header=False,
@@ -97,6 +100,17 @@ def _serve(settings: Settings) -> int:
         signal.signal(told, stop)
     server.run(sockets=[listener])
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Take everything that was made at start out of garbage collection: it lives as long as the program.
+
+    Walking it in every full collection stopped all requests for 25 ms. The higher thresholds are for batches,
+    which make ten thousand objects that all go at once, by reference count.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _listen(settings: Settings) -> socket.socket:
