@@ -63,7 +63,7 @@ class Pod:
 
     def command(self, script: str, directory: str = PROJECT) -> list[str]:
         """The command line that runs a shell script in the pod as the student, from the node."""
-        enter = ["nsenter", "--target", str(self._init_pid), "--uts", "--mount", "--pid"]
+        enter = ["nsenter", "--target", str(self._init_pid), "--uts", "--mount", "--root", "--pid"]
         student = ["--setuid", str(STUDENT_UID), "--setgid", str(STUDENT_UID)]
         # With something after the script, the shell forks for the last command too, as one at a prompt does.
         shell = ["env", f"HOME={HOME}", "LANG=C.UTF-8", "bash", "-c", f"cd {directory}; {script}\n(exit $?)"]
