@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     try:
         settings = read_settings(environ)
     except SettingsError as error:
-        sys.stderr.write(f"watcher-backend: {error}\n")
+        sys.stderr.write(f"{error}\n")
         return _EXIT_SETTINGS
     return 0 if options.check_settings else _serve(settings)
 

@@ -15,7 +15,7 @@ class SettingsError(Exception):
     """A setting is wrong; the text names the setting, its value and what would be right, in one line."""
 
     def __init__(self, name: str, value: str, expected: str) -> None:
-        super().__init__(f"{name}={value!r}: {expected}")
+        super().__init__(f"{name} is {value!r}: expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -62,38 +62,36 @@ def _database_path(value: str) -> Path:
     if value.startswith(("postgres://", "postgresql://", "postgresql+")):
         # The password is part of such an address and must not reach a log.
         shown = value.partition("://")[0] + "://..."
-        raise SettingsError(
-            "DB_URL", shown, "PostgreSQL is not supported yet; expected sqlite:////absolute/path.db"
-        )
+        raise SettingsError("DB_URL", shown, "sqlite:////absolute/path.db; PostgreSQL is not supported yet")
     name = value.removeprefix(_SQLITE_PREFIX)
     if not value.startswith(_SQLITE_PREFIX) or not name or name.startswith(":") or "\0" in name:
-        raise SettingsError("DB_URL", value, "expected sqlite:////absolute/path.db (four slashes)")
+        raise SettingsError("DB_URL", value, "sqlite:////absolute/path.db (four slashes)")
     path = Path(name)
     if path.is_dir():
-        raise SettingsError("DB_URL", value, f"{path} is a directory; expected a file")
+        raise SettingsError("DB_URL", value, f"a file, and {path} is a directory")
     if not path.parent.is_dir():
-        raise SettingsError("DB_URL", value, f"directory {path.parent} does not exist; create it first")
+        raise SettingsError("DB_URL", value, f"a file in a directory that exists, and {path.parent} does not")
     return path
 
 
 def _host(value: str) -> str:
     if not value or any(character.isspace() or not character.isprintable() for character in value):
-        raise SettingsError("WATCHER_HOST", value, "expected an address or host name, like 127.0.0.1")
+        raise SettingsError("WATCHER_HOST", value, "an address or host name, like 127.0.0.1")
     return value
 
 
 def _port(value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= 5 and 1 <= int(value) <= 65535):
-        raise SettingsError("WATCHER_PORT", value, "expected a port number from 1 to 65535")
+        raise SettingsError("WATCHER_PORT", value, "a port from 1 to 65535")
     return int(value)
 
 
 def _snapshot_root(value: str) -> Path:
     path = Path(value)
     if not path.is_absolute():
-        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "expected an absolute path")
+        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "an absolute path")
     if path.exists() and not path.is_dir():
-        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "is not a directory")
+        raise SettingsError("WATCHER_SNAPSHOT_ROOT", value, "a directory")
     return path
 
 
@@ -102,11 +100,11 @@ def _timezone(value: str) -> ZoneInfo:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # ValueError: a path trick; OSError: the name of a directory of the zone database, like "Asia".
-        raise SettingsError("WATCHER_TIMEZONE", value, "expected an IANA time zone, like Asia/Seoul") from None
+        raise SettingsError("WATCHER_TIMEZONE", value, "an IANA time zone, like Asia/Seoul") from None
 
 
 def _log_level(name: str, value: str) -> int:
     if value.upper() not in _LOG_LEVELS:
-        raise SettingsError(name, value, f"expected one of {', '.join(_LOG_LEVELS)}")
+        raise SettingsError(name, value, f"one of {', '.join(_LOG_LEVELS)}")
     level: int = getattr(logging, value.upper())
     return level

@@ -18,7 +18,7 @@ from unit.backend import samples
     ("name", "value", "said"),
     [
         ("DB_URL", "postgresql://watcher:secret@db/watcher", "PostgreSQL is not supported yet"),
-        ("DB_URL", "sqlite:////no/such/place/d.db", "does not exist"),
+        ("DB_URL", "sqlite:////no/such/place/d.db", "/no/such/place does not"),
         ("WATCHER_HOST", "", "expected an address"),
         ("WATCHER_PORT", "http", "1 to 65535"),
         ("WATCHER_SNAPSHOT_ROOT", "relative", "absolute path"),
@@ -31,7 +31,7 @@ def test_a_wrong_setting_ends_the_program_with_one_line(tmp_path: Path, name: st
     ended = run_program({"DB_URL": f"sqlite:///{tmp_path}/d.db", name: value})
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
-    assert line.startswith(f"watcher-backend: {name}=")
+    assert line.startswith(f"{name} is ")
     assert said in line
     assert "secret" not in line
     assert list(tmp_path.iterdir()) == []
