@@ -9,6 +9,8 @@ import time
 from datetime import datetime, timedelta, timezone, tzinfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_TOO_EARLY = "expected a date from 1970 on"
 _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -28,10 +30,13 @@ def parse_instant(text: str) -> int:
     if not _INSTANT.fullmatch(text):
         raise ValueError("expected UTC with microseconds, like 2025-07-30T06:17:53.417000Z")
     try:
-        moment = datetime.fromisoformat(text[:-1])
+        since_epoch = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
     except ValueError:
         raise ValueError("no such date or time of day") from None
-    return to_micros(moment, timezone.utc)
+    if since_epoch.days < 0:
+        raise ValueError(_TOO_EARLY)
+    # Not //: a batch has two thousand of these.
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
 
 
 def format_instant(micros: int) -> str:
@@ -70,7 +75,7 @@ def to_micros(moment: datetime, naive_zone: tzinfo) -> int:
     except OverflowError:
         raise ValueError("date is outside the calendar") from None
     if micros < 0:
-        raise ValueError("expected a date from 1970 on")
+        raise ValueError(_TOO_EARLY)
     return micros
 
 

@@ -64,6 +64,9 @@ HwName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_leng
 ProcessPath = Annotated[str, Field(min_length=1, max_length=8192, pattern=_NO_NUL)]
 
 
+_encode_argv = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -164,7 +167,7 @@ class ProcessEvent(_WireEvent):
             started_at=self.started_at,
             process_type=self.process_type,
             binary_path=self.binary_path,
-            argv=json.dumps(self.argv, ensure_ascii=False, separators=(",", ":")),
+            argv=_encode_argv(self.argv),
             cmdline=None,
             argv_truncated=self.argv_truncated,
             cwd=self.cwd,

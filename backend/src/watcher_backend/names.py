@@ -11,6 +11,7 @@ MAX_LEGACY_NAME_LENGTH = 64
 
 _LEGACY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _STUDENT_ID = re.compile(r"[0-9]{1,18}")
+_UNSAFE_COMPONENT = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -45,7 +46,7 @@ def check_filename(name: str) -> str:
         raise ValueError(f"expected 1 to {MAX_FILENAME_LENGTH} characters")
     if "/" in name or _CONTROL.search(name):
         raise ValueError("must hold neither a slash nor a control character")
-    if name == "." or ".." in name.split("@"):
+    if name == "." or (".." in name and ".." in name.split("@")):
         raise ValueError("must name a file below the assignment: '.' and '..' are refused")
     return name
 
@@ -55,6 +56,6 @@ def check_snapshot_path(path: str) -> str:
 
     Raises ValueError.
     """
-    if any(component in ("", ".", "..") for component in path.split("/")):
+    if _UNSAFE_COMPONENT.search(path):
         raise ValueError("must be relative to the snapshot root: empty, '.' and '..' components are refused")
     return path
