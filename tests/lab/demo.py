@@ -30,8 +30,8 @@ def main() -> int:
         console.print("[bold]Watcher demo[/]: one student, one node, everything real")
         stack.start("backend", "filemon", "procmon")
         console.print(f"backend {stack.url} · agents as on node worker-1 · scratch in {stack.directory}\n")
-        problems = _play(stack)
-        _show_rest(stack)
+        events, problems = _play(stack)
+        _show_rest(stack, events)
         _show_verdict(problems)
         if not once:
             console.print(f"\nThe API is at [bold]{stack.url}/docs[/] until you press Ctrl-C.")
@@ -39,8 +39,8 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _play(stack: Stack) -> list[str]:
-    """Play the student's day and show each event as it arrives; what differs from what was done."""
+def _play(stack: Stack) -> tuple[list[dict[str, Any]], list[str]]:
+    """Play the student's day, showing each event as it comes: the events, and what differs from what was done."""
     expected = sum(len(step.recorded) for step in STEPS)
     table = _LiveTable(stack)
     follower = threading.Thread(target=table.follow, args=(expected,))
@@ -54,7 +54,7 @@ def _play(stack: Stack) -> list[str]:
             time.sleep(_PAUSE_SECONDS)
         follower.join()
     contents = {event["id"]: stack.content(event["id"]) for event in table.events if event.get("sha256")}
-    return differences(table.events, contents)
+    return table.events, differences(table.events, contents)
 
 
 class _LiveTable:
@@ -114,14 +114,23 @@ def _how_it_ended(event: dict[str, Any]) -> tuple[str, str]:
     return "ok", "green"
 
 
-def _show_rest(stack: Stack) -> None:
+def _show_rest(stack: Stack, events: list[dict[str, Any]]) -> None:
     work = f"/api/{CLASS_DIV}/{HW_NAME}/{STUDENT_ID}"
     console.print("\n[bold]What REST answers[/]")
     for path in (work, f"{work}/hello.c", f"{work}/logs/build", f"{work}/logs/run"):
-        console.print(Text(f"\n$ curl {stack.url}{path}", style="bold"))
-        answer = stack.get(path)
-        rows = answer if isinstance(answer, list) else [answer]
-        console.print(Text("[" + ",\n ".join(json.dumps(row) for row in rows) + "]"))
+        _show_answer(stack, path, ",\n ".join(json.dumps(row) for row in stack.get(path)).join("[]"))
+    for event in events:
+        if event.get("signal"):
+            path = f"/api/v1/events/{event['id']}"
+            _show_answer(stack, path, json.dumps(stack.get(path)))
+    versions = [event for event in events if event.get("filename") == "hello.c"]
+    for version in versions[-1:]:
+        _show_answer(stack, f"/api/v1/events/{version['id']}/content", stack.content(version["id"]).decode())
+
+
+def _show_answer(stack: Stack, path: str, answer: str) -> None:
+    console.print(Text(f"\n$ curl {stack.url}{path}", style="bold"))
+    console.print(Text(answer.rstrip("\n")), soft_wrap=True)
 
 
 def _show_verdict(problems: list[str]) -> None:
