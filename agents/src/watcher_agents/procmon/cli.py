@@ -71,7 +71,7 @@ def _log_event(reported: Reported) -> None:
     else:
         ended = f"exit_code={run.exit_code}"
     log.info(
-        "process event: type=%s process=%s pid=%d binary=%s args=%s cwd=%s %s",
+        "process event: type=%s process=%s pid=%d binary=%s args=%s cwd=%s %s duration=%.3fs",
         classification.type,
         classification.process_type,
         run.pid,
@@ -79,5 +79,6 @@ def _log_event(reported: Reported) -> None:
         shlex.quote(" ".join(run.argv)),
         run.cwd,
         ended,
+        (run.ended_at - run.started_at).total_seconds(),
         extra=about(run.student),
     )
