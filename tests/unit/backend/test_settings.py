@@ -38,7 +38,11 @@ def test_only_an_address_of_this_machine_counts_as_loopback(tmp_path: Path, host
         ("DB_URL", "mysql://x/y", "expected sqlite:////absolute/path.db"),
         ("DB_URL", "sqlite://", "expected sqlite:////absolute/path.db"),
         ("DB_URL", "sqlite:///:memory:", "expected sqlite:////absolute/path.db"),
-        ("DB_URL", "sqlite:////no/such/directory/d.db", "a directory that exists, and /no/such/directory does not"),
+        (
+            "DB_URL",
+            "sqlite:////no/such/directory/d.db",
+            "a directory that exists, and /no/such/directory does not",
+        ),
         ("DB_URL", "sqlite:////tmp", "is a directory"),
         ("WATCHER_HOST", "", "expected an address"),
         ("WATCHER_HOST", "a\nb", "expected an address"),
