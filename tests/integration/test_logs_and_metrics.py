@@ -40,7 +40,8 @@ def _count(stack: Stack) -> int:
         (
             "procmon",
             r"process event: type=build process=gcc pid=\d+ binary=/usr/bin/x86_64-linux-gnu-gcc-12"
-            r" args='gcc hello\.c -o hello' cwd=\S+/workspace/os-1-202012180/hw1 exit_code=0 duration=\d+\.\d{3}s$",
+            r" args='gcc hello\.c -o hello' cwd=\S+/workspace/os-1-202012180/hw1"
+            r" exit_code=0 duration=\d+\.\d{3}s$",
         ),
         ("procmon", r"API success: type=build file=\S+/hw1/hello\.c id=[0-9a-f]{32} status=stored$"),
         ("procmon", r"API success: type=run file=\S+/hw1/hello id=[0-9a-f]{32} status=stored$"),
