@@ -3,16 +3,17 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
+
+from lab.stack import free_port
+from lab.waiting import wait_for
 
 START_SECONDS = 30
 
@@ -27,14 +28,6 @@ def run_program(environ: dict[str, str], *arguments: str) -> "subprocess.Complet
         timeout=START_SECONDS,
         check=False,
     )
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Server:
@@ -63,19 +56,14 @@ class Server:
                 [*prefix, sys.executable, "-m", "watcher_backend"], env=environ, stdout=log, stderr=log
             )
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
-        self._wait_until_ready()
+        wait_for(self._is_ready, "the backend to be ready", START_SECONDS)
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                if self.client.get("/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # it does not listen yet
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, self.log()
+        try:
+            return self.client.get("/readyz").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False  # it does not listen yet
 
     def __enter__(self) -> "Server":
         return self
