@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +92,7 @@ class Stack:
                 self._processes[program] = subprocess.Popen(
                     [_BIN / f"watcher-{program}"], env=self.environment(program), stdout=output, stderr=output
                 )
-            wait_for(lambda: self._is_ready(program, begin), f"{program} to be ready", _START_SECONDS)  # noqa: B023
+            wait_for(partial(self._is_ready, program, begin), f"{program} to be ready", _START_SECONDS)
 
     def _is_ready(self, program: Program, begin: int) -> bool:
         code = self._processes[program].poll()

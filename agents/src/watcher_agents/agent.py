@@ -50,7 +50,7 @@ def parse_arguments(agent: str, description: str) -> None:
 
 def explain(error: Exception) -> int:
     """Say in one line on standard error why the agent cannot start."""
-    print(journal.printable(str(error)), file=sys.stderr)  # noqa: T201 - there is no journal yet
+    sys.stderr.write(journal.printable(str(error)) + "\n")
     return EXIT_MISCONFIGURED
 
 
