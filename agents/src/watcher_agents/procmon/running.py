@@ -89,9 +89,9 @@ def start_boottime(pid: int, proc: Path = PROC) -> int | None:
 def _process(entry: Path, pid: int, hostname: str, mounts: dict[str, list[Mount]]) -> RunningProcess | None:
     start = start_boottime(pid, entry.parent)
     mount_namespace = _link(entry / "ns/mnt")
-    exe, cwd = _link(entry / "exe"), _link(entry / "cwd")
+    root, exe, cwd = _link(entry / "root"), _link(entry / "exe"), _link(entry / "cwd")
     cmdline = _contents(entry / "cmdline", _ARGV_LIMIT + 1)
-    if start is None or mount_namespace is None or exe is None or cwd is None or cmdline is None:
+    if start is None or mount_namespace is None or cmdline is None or root is None or exe is None or cwd is None:
         return None
     if mount_namespace not in mounts:
         mountinfo = _contents(entry / "mountinfo")
@@ -104,11 +104,22 @@ def _process(entry: Path, pid: int, hostname: str, mounts: dict[str, list[Mount]
         pid=pid,
         start_boottime=start,
         hostname=hostname,
-        binary_path=bounded_path(path_in_file_system(exe.removesuffix(_DELETED), mounts[mount_namespace])),
-        cwd=bounded_path(path_in_file_system(cwd.removesuffix(_DELETED), mounts[mount_namespace])),
+        binary_path=_path(exe, root, mounts[mount_namespace]),
+        cwd=_path(cwd, root, mounts[mount_namespace]),
         argv=arguments(cmdline[:_ARGV_LIMIT]),
         truncated=len(cmdline) > _ARGV_LIMIT,
     )
+
+
+def _path(link: str, root: str, mounts: list[Mount]) -> str:
+    """Where a link of a process's points, inside its file system.
+
+    Links show the way from the top of the mount namespace, mountinfo that from the process's own root.
+    """
+    path = link.removesuffix(_DELETED)
+    if root != "/" and f"{path}/".startswith(f"{root}/"):
+        path = path[len(root) :] or "/"
+    return bounded_path(path_in_file_system(path, mounts))
 
 
 def _pids(proc: Path) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.waiting import wait_for
 from watcher_agents.procmon.clock import TICK_NS
 from watcher_agents.procmon.running import running_processes, start_boottime
 
@@ -60,6 +61,23 @@ def test_processes_of_this_machine_are_described(sleeper: "subprocess.Popen[byte
     assert described.cwd.endswith(str(tmp_path).removeprefix("/tmp"))
     assert described.start_boottime == start_boottime(sleeper.pid)
     assert not described.truncated
+
+
+def test_process_with_a_root_of_its_own_is_described_by_its_file_system(tmp_path: Path) -> None:
+    """Its links show the way from the top, its mountinfo the one from its root: the two are brought together."""
+    script = 'mount --bind / "$1"; echo mounted; exec chroot "$1" /usr/bin/sleep 1000'
+    command = ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", script, "sh", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"mounted\n"
+            exe = Path(f"/proc/{process.pid}/exe")
+            wait_for(lambda: exe.readlink().name == "sleep", "the program to start")
+            (found,) = (each for each in running_processes(socket.gethostname()) if each.pid == process.pid)
+        finally:
+            process.kill()
+    assert found.binary_path == str(Path("/usr/bin/sleep").resolve())
+    assert found.cwd == "/"
 
 
 def test_other_hostnames_are_left_out() -> None:
