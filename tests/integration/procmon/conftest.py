@@ -11,7 +11,6 @@ import pytest
 
 from integration.procmon.student_pod import Observer, Pod, Recorder
 from watcher_agents.procmon.capture import ProcessCapture
-from watcher_agents.procmon.rules import load_rules
 
 
 @pytest.fixture
@@ -40,12 +39,7 @@ def testers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def session_recorder() -> Iterator[tuple[ProcessCapture, Recorder]]:
     recorder = Recorder()
-    capture = ProcessCapture(
-        hostname_prefix="jcode-",
-        rules=load_rules(),
-        on_programs=recorder.reported.extend,
-        on_failure=recorder.failures.append,
-    )
+    capture = recorder.capture()
     with capture:
         yield capture, recorder
     assert recorder.failures == []

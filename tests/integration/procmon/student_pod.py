@@ -7,9 +7,11 @@ from pathlib import Path
 from lab.pod import boot_command
 from lab.student_day import HOSTNAME, WORKSPACE
 from lab.waiting import wait_for
-from watcher_agents.procmon.probe.loader import LIVE_ENTRIES, ProcessProbe
+from watcher_agents.procmon.capture import ProcessCapture
+from watcher_agents.procmon.probe.loader import LIVE_ENTRIES, RING_PAGES, ProcessProbe
 from watcher_agents.procmon.probe.records import Exec, Exit, decode
 from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
+from watcher_agents.procmon.rules import load_rules
 
 
 class Pod:
@@ -48,6 +50,18 @@ class Recorder:
     def __init__(self) -> None:
         self.reported: list[Reported] = []
         self.failures: list[BaseException] = []
+
+    def capture(
+        self, *, on_programs: Callable[[list[Reported]], None] | None = None, ring_pages: int = RING_PAGES
+    ) -> ProcessCapture:
+        """A capture, by the default rules, that hands over to `on_programs` or, where that is None, to this."""
+        return ProcessCapture(
+            hostname_prefix="jcode-",
+            rules=load_rules(),
+            on_programs=on_programs or self.reported.extend,
+            on_failure=self.failures.append,
+            ring_pages=ring_pages,
+        )
 
     def clear(self) -> None:
         self.reported.clear()

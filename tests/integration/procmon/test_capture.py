@@ -9,7 +9,6 @@ import pytest
 
 from integration.procmon.student_pod import Observer, Pod, Recorder
 from lab.waiting import wait_for
-from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.program_run import Reported
 from watcher_agents.procmon.rules import load_rules
@@ -23,9 +22,7 @@ def test_owner_learns_that_a_thread_died(pod: Pod, testers: Path) -> None:
         raise OSError(28, f"no space for {len(programs)}")
 
     recorder = Recorder()
-    capture = ProcessCapture(
-        hostname_prefix="jcode-", rules=load_rules(), on_programs=full, on_failure=recorder.failures.append
-    )
+    capture = recorder.capture(on_programs=full)
     shutil.copy(testers / "exit_with", pod.hw1 / "any")
     with capture:
         pod.run("./any")
@@ -54,12 +51,7 @@ def test_record_that_cannot_be_delivered_is_an_error(
 def test_stop_hands_over_what_has_ended(pod: Pod, testers: Path) -> None:
     """What ended before stop is told before stop returns; the threads are gone."""
     recorder = Recorder()
-    capture = ProcessCapture(
-        hostname_prefix="jcode-",
-        rules=load_rules(),
-        on_programs=recorder.reported.extend,
-        on_failure=recorder.failures.append,
-    )
+    capture = recorder.capture()
     shutil.copy(testers / "burst", pod.hw1 / "burst")
     shutil.copy(testers / "exit_with", pod.hw1 / "short")
     threads = set(threading.enumerate())
@@ -87,13 +79,7 @@ def test_queue_is_bounded_and_the_rest_is_counted(
         go_on.wait()
         recorder.reported.extend(programs)
 
-    capture = ProcessCapture(
-        hostname_prefix="jcode-",
-        rules=load_rules(),
-        on_programs=hold,
-        on_failure=recorder.failures.append,
-        ring_pages=4,
-    )
+    capture = recorder.capture(on_programs=hold, ring_pages=4)
     shutil.copy(testers / "burst", pod.hw1 / "burst")
     shutil.copy(testers / "exit_with", pod.hw1 / "short")
     with capture:
@@ -112,12 +98,7 @@ def test_rules_can_be_exchanged(pod: Pod, testers: Path, tmp_path: Path) -> None
     own = tmp_path / "procmon.yml"
     own.write_text("assignment: 'lab[0-9]'\nproject_directory: /home/coder/project\nbuilds: {}\nruns: {}\n")
     recorder = Recorder()
-    capture = ProcessCapture(
-        hostname_prefix="jcode-",
-        rules=load_rules(),
-        on_programs=recorder.reported.extend,
-        on_failure=recorder.failures.append,
-    )
+    capture = recorder.capture()
     (pod.workspace / "lab3").mkdir()
     for place in (pod.hw1 / "program", pod.workspace / "lab3" / "program"):
         shutil.copy(testers / "exit_with", place)
@@ -132,13 +113,7 @@ def test_rules_can_be_exchanged(pod: Pod, testers: Path, tmp_path: Path) -> None
 def test_lost_ends_do_not_stay_in_memory(pod: Pod, testers: Path) -> None:
     """Programs whose end found no room in the ring buffer are given up and counted, none is held for ever."""
     recorder = Recorder()
-    capture = ProcessCapture(
-        hostname_prefix="jcode-",
-        rules=load_rules(),
-        on_programs=recorder.reported.extend,
-        on_failure=recorder.failures.append,
-        ring_pages=1,
-    )
+    capture = recorder.capture(ring_pages=1)
     shutil.copy(testers / "burst", pod.hw1 / "burst")
     shutil.copy(testers / "exit_with", pod.hw1 / "short")
     with capture:

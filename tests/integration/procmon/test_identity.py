@@ -8,9 +8,7 @@ from pathlib import Path
 from integration.procmon.student_pod import Observer, Pod, Recorder
 from lab.student_day import HOSTNAME
 from lab.waiting import wait_for
-from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.probe.records import Exec
-from watcher_agents.procmon.rules import load_rules
 
 
 def test_exec_from_a_thread_is_the_leaders(pod: Pod, testers: Path, observer: Observer) -> None:
@@ -114,12 +112,7 @@ def test_process_older_than_the_probe_is_found_and_told_once(pod: Pod, testers: 
     try:
         wait_for(lambda: bool(pids_of(pod.hw1 / "older")), "the older program is running")
         (pid,) = pids_of(pod.hw1 / "older")
-        capture = ProcessCapture(
-            hostname_prefix="jcode-",
-            rules=load_rules(),
-            on_programs=recorder.reported.extend,
-            on_failure=recorder.failures.append,
-        )
+        capture = recorder.capture()
         with capture:
             wait_for(lambda: capture.counters().already_running > 0, "the older program is found")
             (pod.hw1 / "go").touch()
