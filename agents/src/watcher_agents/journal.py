@@ -21,11 +21,9 @@ class LineFormatter(logging.Formatter):
         """The record as one printable line; a traceback follows it, each of its lines escaped too."""
         record.workspace = getattr(record, "workspace", "-")
         record.module_name = record.name.rpartition("watcher_agents.")[2]
-        return (
-            "\n".join(printable(line) for line in super().format(record).split("\n"))
-            if (record.exc_info)
-            else printable(super().format(record))
-        )
+        text = super().format(record)
+        lines = text.split("\n") if record.exc_info else [text]
+        return "\n".join(printable(line) for line in lines)
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import pyinotify
 
+from watcher_agents.filemon.descriptor_loop import DescriptorLoop
+
 _HEADER = struct.Struct("iIII")
 _READ_BYTES = 1 << 20
 _LONGEST_EVENT = _HEADER.size + 256
@@ -56,7 +58,7 @@ class Inotify:
         """Raises OSError where fs.inotify.max_user_instances is used up."""
         self._manager = pyinotify.WatchManager()
         self._fd: int = self._manager.get_fd()
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._loop = DescriptorLoop(self._fd, select.POLLIN)
 
     def watch(self, directory_fd: int, mask: int) -> int:
         """Watch the directory that this descriptor is open on, wherever its name leads by now; the watch's number.
@@ -90,25 +92,21 @@ class Inotify:
 
     def read(self, put: Callable[[InotifyEvent], None]) -> None:
         """Hand each event to `put`, which must be quick, until `stop_reading`; the body of the reader thread."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.register(self._wake_read, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._wake_read in ready:
-                return
+
+        def take() -> None:
             for event in parse_events(os.read(self._fd, _READ_BYTES)):
                 put(event)
 
+        self._loop.run(take)
+
     def stop_reading(self) -> None:
         """End `read`."""
-        os.write(self._wake_write, b"\0")
+        self._loop.stop()
 
     def close(self) -> None:
         """Close the instance and with it every watch."""
         self._manager.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        self._loop.close()
 
 
 def parse_events(buffer: bytes) -> list[InotifyEvent]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 from watcher_agents.filemon.source_path import is_workspace
 from watcher_agents.mounts import parse_mountinfo, path_in_file_system
 
@@ -35,7 +36,7 @@ class PodMounts:
         """Raises OSError where the mounts cannot be read."""
         self._watch_root = watch_root
         self._fd = os.open(_HOST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._loop = DescriptorLoop(self._fd, select.POLLPRI | select.POLLERR)
 
     def workspaces(self) -> frozenset[bytes]:
         """Names of the workspaces mounted now."""
@@ -57,20 +58,13 @@ class PodMounts:
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` after every change of the node's mounts until `stop`; the body of a thread."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLPRI | select.POLLERR)
-        poll.register(self._wake_read, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._wake_read in ready:
-                return
-            changed()
+        self._loop.run(changed)
 
     def stop(self) -> None:
         """End `watch`."""
-        os.write(self._wake_write, b"\0")
+        self._loop.stop()
 
     def close(self) -> None:
         """Let go of the files."""
-        for fd in (self._fd, self._wake_read, self._wake_write):
-            os.close(fd)
+        self._loop.close()
+        os.close(self._fd)
