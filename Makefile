@@ -11,12 +11,16 @@ help: ## Show this list
 setup: ## Install packages and make .venv (done by the others as needed)
 	@tests/lab/bootstrap
 
+.PHONY: setup-lab
+setup-lab:
+	@tests/lab/bootstrap lab
+
 .PHONY: demo
 demo: setup ## Play a student's day against the real agents and backend; DEMO=once ends by itself
 	@cd tests && ../$(BIN)/python -m lab.demo
 
 .PHONY: test
-test: setup ## Run all tests, the demo among them
+test: setup-lab ## Run all tests, the demo among them
 	$(BIN)/pytest
 
 .PHONY: lint
