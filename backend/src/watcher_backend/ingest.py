@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import (
     DataError,
@@ -45,6 +46,16 @@ class _Submission:
     outcome: "asyncio.Future[list[bool]]"
 
 
+@dataclass(frozen=True)
+class _CanaryRemoval:
+    student_id: int
+    outcome: "asyncio.Future[int]"
+
+
+_Answer = tuple["asyncio.Future[Any]", object]
+"""Who waits, and for what: a result, or the exception that is to be raised there."""
+
+
 class IngestWriter:
     """A bounded queue and the thread that empties it into the database."""
 
@@ -67,7 +78,7 @@ class IngestWriter:
         self._group_limit = group_limit
         self._on_commit = on_commit
         self._changed = threading.Condition()
-        self._queue: deque[_Submission] = deque()
+        self._queue: deque[_Submission | _CanaryRemoval] = deque()
         self._waiting_events = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
@@ -94,6 +105,19 @@ class IngestWriter:
         """How many events wait to be written."""
         return self._waiting_events
 
+    async def remove_canary(self, student_id: int) -> int:
+        """Return, once it is committed, how many events of this canary were removed.
+
+        What was queued before is written before, so it is removed too. Raises StorageUnavailableError where
+        the database refuses; nothing is removed then.
+        """
+        removal = _CanaryRemoval(student_id, asyncio.get_running_loop().create_future())
+        with self._changed:
+            self._refuse_when_stopping()
+            self._queue.append(removal)
+            self._changed.notify()
+        return await removal.outcome
+
     async def store(self, records: Sequence[EventRecord]) -> list[bool]:
         """Return, once all are committed, for each event whether it is new (False: stored before).
 
@@ -104,8 +128,7 @@ class IngestWriter:
             return []
         submission = _Submission(records, asyncio.get_running_loop().create_future())
         with self._changed:
-            if self._stopping:
-                raise StorageUnavailableError("the service is stopping")
+            self._refuse_when_stopping()
             if self._waiting_events and self._waiting_events + len(records) > self._capacity:
                 raise QueueFullError
             self._waiting_events += len(records)
@@ -113,24 +136,53 @@ class IngestWriter:
             self._changed.notify()
         return await submission.outcome
 
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise StorageUnavailableError("the service is stopping")
+
     def _run(self) -> None:
-        while group := self._next_group():
-            self._commit(group)
+        while work := self._next_work():
+            if isinstance(work, _CanaryRemoval):
+                self._remove(work)
+            else:
+                self._commit(work)
         self._disconnect()
 
-    def _next_group(self) -> list[_Submission]:
-        """Wait for work; return what waits, up to the group limit. Empty when stopped and drained."""
+    def _next_work(self) -> "list[_Submission] | _CanaryRemoval":
+        """Wait for work; return a removal, or the submissions that wait up to the group limit.
+
+        Empty when stopped and drained.
+        """
         with self._changed:
             while not self._queue and not self._stopping:
                 self._changed.wait()
             group: list[_Submission] = []
             events = 0
-            while self._queue and (not group or events + len(self._queue[0].records) <= self._group_limit):
-                submission = self._queue.popleft()
-                group.append(submission)
-                events += len(submission.records)
+            while self._queue:
+                first = self._queue[0]
+                if isinstance(first, _CanaryRemoval):
+                    if not group:
+                        self._queue.popleft()
+                        return first
+                    break
+                if group and events + len(first.records) > self._group_limit:
+                    break
+                self._queue.popleft()
+                group.append(first)
+                events += len(first.records)
             self._waiting_events -= events
             return group
+
+    def _remove(self, removal: _CanaryRemoval) -> None:
+        try:
+            removed = self._store.remove_canary(removal.student_id)
+        except Exception as error:  # noqa: BLE001  # as in _commit: the thread outlives it, the request answers it
+            self._disconnect()
+            _log.error("cannot remove the canary %d: %s", removal.student_id, error)
+            refused = isinstance(error, PeeweeException) and not isinstance(error, _DEFECTS)
+            _settle([(removal.outcome, StorageUnavailableError(str(error)) if refused else error)])
+            return
+        _settle([(removal.outcome, removed)])
 
     def _commit(self, group: Sequence[_Submission]) -> None:
         records = [record for submission in group for record in submission.records]
@@ -150,23 +202,23 @@ class IngestWriter:
         if isinstance(error, PeeweeException) and not isinstance(error, _DEFECTS):
             _log.error("database refused %d requests' events: %s", len(group), error)
             refusal = StorageUnavailableError(str(error))
-            _deliver([(submission, refusal) for submission in group])
+            _settle([(submission.outcome, refusal) for submission in group])
         elif len(group) > 1:
             # One request's events cannot be stored at all; the others must not fail with it.
             for submission in group:
                 self._commit([submission])
         else:
             _log.error("cannot store %d events", len(group[0].records), exc_info=error)
-            _deliver([(group[0], error)])
+            _settle([(group[0].outcome, error)])
 
     def _resolve(self, group: Sequence[_Submission], outcomes: Sequence[bool]) -> None:
-        answers: list[tuple[_Submission, list[bool] | Exception]] = []
+        answers: list[_Answer] = []
         position = 0
         for submission in group:
             end = position + len(submission.records)
-            answers.append((submission, list(outcomes[position:end])))
+            answers.append((submission.outcome, list(outcomes[position:end])))
             position = end
-        _deliver(answers)
+        _settle(answers)
 
     def _disconnect(self) -> None:
         """Drop this thread's connection: after a failure the next transaction starts on a fresh one."""
@@ -176,16 +228,16 @@ class IngestWriter:
             _log.warning("closing the writer's connection failed: %s", error)
 
 
-def _deliver(answers: Sequence[tuple[_Submission, list[bool] | Exception]]) -> None:
+def _settle(answers: Sequence[_Answer]) -> None:
     """Hand each request its answer, in its event loop; all requests are served by one loop."""
 
     def settle() -> None:
-        for submission, answer in answers:
-            if submission.outcome.done():
+        for outcome, answer in answers:
+            if outcome.done():
                 continue  # the client has gone away
             if isinstance(answer, Exception):
-                submission.outcome.set_exception(answer)
+                outcome.set_exception(answer)
             else:
-                submission.outcome.set_result(answer)
+                outcome.set_result(answer)
 
-    answers[0][0].outcome.get_loop().call_soon_threadsafe(settle)
+    answers[0][0].get_loop().call_soon_threadsafe(settle)

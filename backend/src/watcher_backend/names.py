@@ -5,6 +5,9 @@ import re
 MAX_STUDENT_ID = 10**18 - 1
 MAX_FILENAME_LENGTH = 255
 
+CANARY_CLASS = "watcher-canary"
+"""The class whose students are nodes: what `watcher-agent verify` does there is recorded under it."""
+
 # In the old endpoints' paths; wider than the wire contract's, because the notebook hook posts "unknown".
 LEGACY_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 MAX_LEGACY_NAME_LENGTH = 64

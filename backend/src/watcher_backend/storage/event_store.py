@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from watcher_backend.names import CANARY_CLASS
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.file_changes import FileChanges
 from watcher_backend.storage.records import EventRecord, VersionRecord
@@ -49,6 +50,36 @@ class EventStore:
         self._ids.commit()
         self._changes.commit()
         return outcomes
+
+    def remove_canary(self, student_id: int) -> int:
+        """Remove all that is stored of this student in the canary's class, and of nobody else; how many events.
+
+        Raises peewee.PeeweeException where the database refuses; nothing is removed then.
+        """
+        param = self._database.param
+        with self._database.transaction():
+            works = self._ids_of(
+                f"SELECT id FROM work WHERE class_div = {param} AND student_id = {param}",
+                (CANARY_CLASS, student_id),
+            )
+            if not works:
+                return 0
+            of_works = ", ".join([param] * len(works))
+            files = self._ids_of(f"SELECT id FROM source_file WHERE work IN ({of_works})", works)
+            events = f"SELECT id FROM event WHERE work IN ({of_works})"
+            removed = len(self._ids_of(events, works))
+            for table in ("version", "process"):
+                self._database.execute(f"DELETE FROM {table} WHERE id IN ({events})", works)
+            for table in ("event", "source_file"):
+                self._database.execute(f"DELETE FROM {table} WHERE work IN ({of_works})", works)
+            self._database.execute(f"DELETE FROM work WHERE id IN ({of_works})", works)
+        # Row ids of works and files are used again: what is remembered of these must not pass to others.
+        self._ids.forget(works)
+        self._changes.forget(files)
+        return removed
+
+    def _ids_of(self, sql: str, values: Sequence[object]) -> list[int]:
+        return [row for (row,) in self._database.execute(sql, values).fetchall()]
 
     def _write(self, records: Sequence[EventRecord]) -> list[bool]:
         seen, last_id = self._already_stored([record.event_id for record in records])

@@ -1,6 +1,7 @@
 """Telling created from modified for posts that do not say it."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from watcher_backend.storage.database import Database
@@ -61,6 +62,11 @@ class FileChanges:
     def rollback(self) -> None:
         """Forget what the transaction did not store."""
         self._pending.clear()
+
+    def forget(self, files: Iterable[int]) -> None:
+        """Forget files that were removed; to be called between transactions."""
+        for file in files:
+            self._committed.pop(file, None)
 
     def _newest(self, file: int) -> _Latest:
         known = self._committed.get(file)

@@ -1,7 +1,7 @@
 """Row ids of the small tables that every event refers to: works, source files, origins."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Generic, TypeVar
 
 from watcher_backend.storage.database import Database
@@ -36,6 +36,10 @@ class _RecentIds(Generic[_Key]):
 
     def rollback(self) -> None:
         self._pending.clear()
+
+    def forget(self, removed: Callable[[_Key, int], bool]) -> None:
+        for key in [key for key, row in self._committed.items() if removed(key, row)]:
+            del self._committed[key]
 
 
 class RowIds:
@@ -77,6 +81,11 @@ class RowIds:
         """Forget what the transaction found."""
         for ids in (self._works, self._files, self._origins):
             ids.rollback()
+
+    def forget(self, works: Collection[int]) -> None:
+        """Forget works that were removed, and their files; to be called between transactions."""
+        self._works.forget(lambda _, work: work in works)
+        self._files.forget(lambda key, _: key[0] in works)
 
     def _find_or_insert(self, table: str, columns: tuple[str, ...], values: tuple[object, ...]) -> int:
         param = self._database.param
