@@ -165,6 +165,7 @@ def test_every_old_endpoint_stands_beside_the_versioned_ones(server: Server) -> 
         "/api/{class_div}/{hw_name}/{student_id}/logs/build",
         "/api/{class_div}/{hw_name}/{student_id}/logs/run",
         "/api/{class_div}/{hw_name}/{student_id}/{filename}/{timestamp}",
+        "/api/v1/canaries/{student_id}",
         "/api/v1/events",
         "/api/v1/events/{id}",
         "/api/v1/events/{id}/content",
