@@ -1,0 +1,175 @@
+#!/usr/bin/python
+"""Whether our mount of an export shares its superblock with the students' pods' mounts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nfs_superblock
+short_description: Compare our mount of an export with those of the pods on this node
+description:
+  - inotify sees what pods write only where both mounts share one superblock, that is, have the same device.
+    The kernel lets two NFS mounts share it where their options agree (fs/nfs/super.c, nfs_compare_super).
+  - Changes nothing, in check mode or not.
+options:
+  point:
+    description: Our mount point.
+    type: path
+    required: true
+  server:
+    description: The export's server, as an address; empty for what is not NFS.
+    type: str
+    default: ""
+  path:
+    description: The export's path on the server.
+    type: str
+    default: ""
+author: Watcher
+"""
+
+EXAMPLES = r"""
+- name: Look how pods mount the export
+  nfs_superblock:
+    point: /watcher/codes
+    server: 10.43.0.7
+    path: /pvc-0f3c
+"""
+
+RETURN = r"""
+mounted:
+  description: Whether something is mounted at the point.
+  returned: always
+  type: bool
+device:
+  description: Device of what is mounted at the point, as major:minor.
+  returned: always
+  type: str
+pods:
+  description: How many other mounts of the export there are on this node.
+  returned: always
+  type: int
+pod_options:
+  description: Options of such a mount, as mount(8) takes them; empty where there is none.
+  returned: always
+  type: str
+blind:
+  description: Each other mount with another device than ours, with the options that differ.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import re
+
+from ansible.module_utils.basic import AnsibleModule
+
+# What the kernel tells of a mount and mount(8) does not take, or what belongs to the mount point alone.
+_NOT_TO_BE_GIVEN = (
+    "addr",
+    "clientaddr",
+    "mountaddr",
+    "mountport",
+    "mountproto",
+    "mountvers",
+    "namlen",
+    "noatime",
+    "relatime",
+    "ro",
+    "rw",
+    "seclabel",
+)
+# Not compared by the kernel, so of no account for sharing.
+_NOT_COMPARED = ("addr", "clientaddr", "namlen", "noatime", "relatime", "retrans", "ro", "rw", "seclabel", "timeo")
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "point": {"type": "path", "required": True},
+            "server": {"type": "str", "default": ""},
+            "path": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        mounts = parse(file.read())
+    wanted = module.params
+    module.exit_json(changed=False, **compare(mounts, wanted["point"], wanted["server"], wanted["path"]))
+
+
+def parse(mountinfo):
+    """The mounts of a mountinfo file (proc_pid_mountinfo(5)) as dictionaries, in the order of mounting."""
+    mounts = []
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        kind, source, of_superblock = right.split(" ", 2)
+        mounts.append(
+            {
+                "device": fields[2],
+                "point": unescaped(fields[4]),
+                "type": kind,
+                "source": unescaped(source),
+                "options": options(fields[5] + "," + of_superblock),
+            }
+        )
+    return mounts
+
+
+def compare(mounts, point, server, path):
+    """What the module returns, from the node's mounts."""
+    # Of two mounts at one point the later one is what is seen.
+    ours = [mount for mount in mounts if mount["point"] == point][-1:]
+    others = [mount for mount in mounts if mount["point"] != point and is_of(mount, server, path)]
+    device = ours[0]["device"] if ours else ""
+    return {
+        "mounted": bool(ours),
+        "device": device,
+        "pods": len(others),
+        "pod_options": as_given(others[0]["options"]) if others else "",
+        "blind": [
+            {"point": mount["point"], "differs": difference(ours[0]["options"], mount["options"])}
+            for mount in others
+            if ours and mount["device"] != device
+        ],
+    }
+
+
+def is_of(mount, server, path):
+    """Whether a mount shows this export, or a directory of it; the server counts as an address, whatever its name."""
+    if not server or not mount["type"].startswith("nfs"):
+        return False
+    host, _, shown = mount["source"].rpartition(":/")
+    address = mount["options"].get("addr") or host.strip("[]")
+    shown, path = "/" + shown.strip("/"), "/" + path.strip("/")
+    return address == server and (shown == path or shown.startswith(path + "/"))
+
+
+def difference(ours, theirs):
+    """Option to `[ours, theirs]` for what the kernel compares and is not the same; None: not given."""
+    names = sorted(set(ours) | set(theirs))
+    return {
+        name: [ours.get(name), theirs.get(name)]
+        for name in names
+        if name not in _NOT_COMPARED and ours.get(name) != theirs.get(name)
+    }
+
+
+def options(text):
+    """Comma-separated options as a dictionary; one without a value is true."""
+    pairs = (option.partition("=") for option in text.split(",") if option)
+    return {name: value if equals else True for name, equals, value in pairs}
+
+
+def as_given(found):
+    """Options as mount(8) takes them."""
+    given = sorted((name, value) for name, value in found.items() if name not in _NOT_TO_BE_GIVEN)
+    return ",".join(name if value is True else "{}={}".format(name, value) for name, value in given)
+
+
+def unescaped(field):
+    """A field with the kernel's octal escapes of blanks undone."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), field)
+
+
+if __name__ == "__main__":
+    main()
