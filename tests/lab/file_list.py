@@ -1,0 +1,63 @@
+"""What files a node holds, to compare before and after."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+
+NOT_COMPARED = (
+    "dev",
+    "home/operator/.ansible",  # Ansible's scratch directory
+    "proc",
+    "root/.ansible",
+    "run",
+    "srv",  # the volumes: not the node's
+    "sys",
+    "tmp",
+    "var/cache",
+    "var/lib/apt/lists",
+    "var/lib/systemd/timers",  # when a timer last ran
+    "var/log",
+    "var/tmp",
+)
+"""Directories whose content changes on a node that nobody touches."""
+
+FileList = dict[str, str]
+"""By path, without a leading slash: type, mode, owner, size, and what the content is."""
+
+
+def list_files(root: Path, excluded: Collection[str] = NOT_COMPARED) -> FileList:
+    """All files and directories under `root`, without what lies in the excluded directories."""
+    found: FileList = {}
+    for directory, directories, files in os.walk(root):
+        place = Path(directory).relative_to(root)
+        for name in sorted([*directories, *files]):
+            found[str(place / name)] = _describe(Path(directory) / name)
+        directories[:] = [name for name in directories if str(place / name) not in excluded]
+    return dict(sorted(found.items()))
+
+
+def difference(before: FileList, after: FileList) -> list[str]:
+    """What differs, a line a path: `+` added, `-` removed, `~` changed from what to what."""
+    lines = []
+    for path in sorted(before.keys() | after.keys()):
+        if path not in before:
+            lines.append(f"+ {path}: {after[path]}")
+        elif path not in after:
+            lines.append(f"- {path}: {before[path]}")
+        elif before[path] != after[path]:
+            lines.append(f"~ {path}: {before[path]} -> {after[path]}")
+    return lines
+
+
+def _describe(path: Path) -> str:
+    status = path.lstat()
+    described = f"{stat.filemode(status.st_mode)} {status.st_uid}:{status.st_gid}"
+    if stat.S_ISLNK(status.st_mode):
+        return f"{described} -> {path.readlink()}"
+    if stat.S_ISREG(status.st_mode):
+        with path.open("rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        return f"{described} {status.st_size} bytes sha256 {digest}"
+    return described
