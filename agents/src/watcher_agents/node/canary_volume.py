@@ -1,0 +1,146 @@
+"""The canary's workspace on the export, mounted as a pod's: the export a separate time, then the workspace alone.
+
+Both mounts are made in the node's own mount namespace, as kubelet makes them, so that filemon sees a pod come. The
+canary touches nothing on the export but its own workspace, and takes that away through its own mount: the node's
+may be read-only.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from watcher_agents.node.canary import HW_NAME
+from watcher_agents.node.mount_state import answers
+from watcher_agents.node.mount_table import (
+    TableEntry,
+    differing_options,
+    host_mounts,
+    mount_holding,
+    mounted_at,
+    nfs_options,
+    pod_mount_of,
+)
+from watcher_agents.node.pod import STUDENT_UID
+from watcher_agents.node.steps import StepFailed
+
+RUN_DIRECTORY = Path("/run/watcher")
+
+
+@dataclass(frozen=True)
+class CanaryVolume:
+    """Where the workspace is mounted; nothing is done before `mount`."""
+
+    workspace: str
+    watch_root: Path
+    seconds: float
+    """How long one mount may take."""
+
+    @property
+    def directory(self) -> Path:
+        """Holds both mount points."""
+        return RUN_DIRECTORY / self.workspace
+
+    @property
+    def _export(self) -> Path:
+        return self.directory / "export"
+
+    @property
+    def project(self) -> Path:
+        """The workspace, as a pod has it."""
+        return self.directory / "project"
+
+    def mount(self) -> str:
+        """Mount the export and say how. Raises StepFailed."""
+        self.unmount()
+        root = self._watch_root()
+        table = host_mounts()
+        ours = mount_holding(str(root), table)
+        if not answers(ours.mount.point):
+            raise StepFailed(f"{ours.mount.point} hangs: its server {ours.source} does not answer")
+        self._export.mkdir(parents=True)
+        self.project.mkdir()
+        if not ours.is_nfs:
+            # Private: else what anybody mounts below the original would appear here, too, and keep it busy.
+            self._run("mount", "--bind", "--make-private", ours.mount.point, str(self._export))
+            return f"{ours.mount.point} ({ours.type}) bound to {self._export}"
+        model = pod_mount_of(ours, table, str(RUN_DIRECTORY)) or ours
+        options = nfs_options(model)
+        # The directory of the export that is mounted stands in its source; its root is that of the superblock.
+        self._run("mount", "-t", "nfs4", "-o", options, ours.source, str(self._export))
+        return f"{ours.source} mounted as {model.mount.point} is: {options}"
+
+    def make_workspace(self) -> None:
+        """Make the workspace on the export, owned by the student, and mount it alone. Raises StepFailed."""
+        workspace = self._workspaces() / self.workspace
+        try:
+            (workspace / HW_NAME).mkdir(parents=True)
+            for directory in (workspace, workspace / HW_NAME):
+                os.chown(directory, STUDENT_UID, STUDENT_UID)
+        except OSError as error:
+            raise StepFailed(f"cannot make the workspace {workspace}: {error.strerror}") from error
+        self._run("mount", "--bind", str(workspace), str(self.project))
+        if mounted_at(str(self.project), host_mounts()) is None:
+            raise StepFailed(f"{self.project} is not among the node's mounts: run this outside of any namespace")
+
+    def blindness(self) -> str:
+        """In what the pod's mount differs from filemon's; empty where they share a superblock."""
+        table = host_mounts()
+        ours = mount_holding(str(self._watch_root()), table)
+        theirs = mounted_at(str(self.project), table)
+        if theirs is None or theirs.mount.device == ours.mount.device:
+            return ""
+        differ = differing_options(ours, theirs) or "nothing that is shown"
+        return f"{ours.mount.point} and the pod's mount share no superblock: {differ}"
+
+    def remove_workspace(self) -> None:
+        """Take the workspace off the export, with all that is in it. Raises OSError.
+
+        It is renamed first: files that vanish one by one are deletions by the student, a workspace that vanishes
+        as a whole is the site's doing and no event.
+        """
+        workspace = self._workspaces() / self.workspace
+        removed = workspace.with_name(f".{self.workspace}.removed")
+        with suppress(FileNotFoundError):
+            shutil.rmtree(removed)
+        with suppress(FileNotFoundError):
+            workspace.rename(removed)
+            shutil.rmtree(removed)
+
+    def unmount(self) -> None:
+        """Undo `mount`, also an earlier run's. Raises StepFailed.
+
+        Directories are only ever removed empty: what could not be unmounted is the students'.
+        """
+        while mounts := [entry for entry in host_mounts() if self._is_own(entry)]:
+            self._run("umount", "--lazy", mounts[-1].mount.point)
+        for directory in (self.project, self._export, self.directory):
+            with suppress(FileNotFoundError):
+                directory.rmdir()
+
+    def _is_own(self, entry: TableEntry) -> bool:
+        return entry.mount.point.startswith(f"{self.directory}/")
+
+    def _watch_root(self) -> Path:
+        return Path(os.path.realpath(self.watch_root))
+
+    def _workspaces(self) -> Path:
+        """The watch root, seen through the canary's mount."""
+        ours = mount_holding(str(self._watch_root()), host_mounts())
+        return self._export / self._watch_root().relative_to(ours.mount.point)
+
+    def _run(self, *command: str) -> None:
+        run_command(command, self.seconds)
+
+
+def run_command(command: Sequence[str], seconds: float) -> None:
+    """Run a command of the system. Raises StepFailed with what it said."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise StepFailed(f"{' '.join(command)} did not end within {seconds:g} s") from error
+    if done.returncode != 0:
+        raise StepFailed(f"{' '.join(command)} ended with {done.returncode}: {' '.join(done.stderr.split())}")
