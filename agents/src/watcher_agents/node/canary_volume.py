@@ -77,7 +77,8 @@ class CanaryVolume:
         """Make the workspace on the export, owned by the student, and mount it alone. Raises StepFailed."""
         workspace = self._workspaces() / self.workspace
         try:
-            (workspace / HW_NAME).mkdir(parents=True)
+            # One that a killed run left is used again: filemon may still watch that very directory.
+            (workspace / HW_NAME).mkdir(parents=True, exist_ok=True)
             for directory in (workspace, workspace / HW_NAME):
                 os.chown(directory, STUDENT_UID, STUDENT_UID)
         except OSError as error:

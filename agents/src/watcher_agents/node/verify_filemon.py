@@ -47,7 +47,6 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
             with steps.step("mount") as step:
                 step.detail = volume.mount()
             with steps.step("leftovers") as step:
-                volume.remove_workspace()
                 _remove_tree(snapshots)
                 step.detail = f"events of earlier runs removed: {records.remove()}"
             with steps.step("pod") as step:
