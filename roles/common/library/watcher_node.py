@@ -145,7 +145,7 @@ def unit_state(module, unit):
         "load": found["LoadState"],
         "active": found["ActiveState"],
         "enabled": found["UnitFileState"] == "enabled",
-        "release": running_release(found["MainPID"]),
+        "release": running_release(found.get("MainPID", "0")),
     }
 
 
