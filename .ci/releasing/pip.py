@@ -13,6 +13,7 @@ from releasing.errors import ReleaseError
 from releasing.locks import BUILD_TOOLS_LOCK, Locked, read_lock
 
 _REPOSITORY = Path(__file__).parents[2]
+_SHOWN = 800
 
 
 def download_wheels(locked: Iterable[Locked], target: Iterable[str], to: Path) -> None:
@@ -75,5 +76,6 @@ def _run(arguments: list[str], what: str, environment: dict[str, str] | None = N
         command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()
-        raise ReleaseError(f"pip {arguments[0]} of {what} failed: {' '.join(' '.join(said).split())}")
+        # The first error is the cause; pip's tips and, of a build, its whole output come after it.
+        said = " ".join(done.stderr[max(done.stderr.find("ERROR:"), 0) :].split())
+        raise ReleaseError(f"pip {arguments[0]} of {what} failed: {said[:_SHOWN]}")
