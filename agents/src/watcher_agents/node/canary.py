@@ -6,12 +6,11 @@ a later run finds what an earlier one had to leave, and no two nodes remove each
 
 import hashlib
 
-from watcher_agents.identity import Student, student_of_pod, student_of_workspace
+from watcher_agents.identity import Student, student_of_workspace
 
 CANARY_CLASS = "watcher-canary"
 """The class under which the backend lets events be removed again."""
 HW_NAME = "hw1"
-_HOSTNAME_LIMIT = 64
 _LEAST, _NUMBERS = 100_000_000, 900_000_000
 
 
@@ -25,11 +24,5 @@ def canary_of(node_name: str) -> Student:
 
 
 def pod_hostname(canary: Student, prefix: str) -> str:
-    """The hostname of the canary's pod where students' pods are named with this prefix.
-
-    Raises ValueError where it would not be recognised as the student's.
-    """
-    hostname = f"{prefix}{canary.workspace}-verify"
-    if len(hostname) > _HOSTNAME_LIMIT or student_of_pod(hostname, prefix) != canary:
-        raise ValueError(f"the hostname {hostname!r} is not that of a student's pod")
-    return hostname
+    """The hostname of the canary's pod where students' pods are named with this prefix of up to 32 characters."""
+    return f"{prefix}{canary.workspace}-verify"

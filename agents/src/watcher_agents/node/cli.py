@@ -33,6 +33,10 @@ _FAILURES = (StepFailed, BackendFailed, SystemdError, SettingError, RulesError, 
 _QUIET_LEVELS = ("WARNING", "ERROR")
 
 
+class _Busy(Exception):
+    """Another verification runs."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 where all is well, 1 where something is not, 2 where it was called wrongly."""
     parsed = _parser().parse_args(arguments)
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _health(agent, parsed.within)
         with _alone():
             return _verify(agent, parsed.within, parsed.json)
-    except (SystemdError, OSError) as error:
+    except (SystemdError, _Busy, OSError) as error:
         _say(f"watcher-agent {parsed.command}: {error}")
         return EXIT_NOT_WELL
 
@@ -147,13 +151,13 @@ def _show(step: Step) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Keep a second verification out: both would play the same student. Raises OSError."""
+    """Keep a second verification out: both would play the same student. Raises _Busy or OSError."""
     RUN_DIRECTORY.mkdir(exist_ok=True)
     with (RUN_DIRECTORY / "verify.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BlockingIOError(error.errno, f"another verification runs on this node ({lock.name})") from error
+            raise _Busy(f"another verification runs on this node ({lock.name})") from error
         yield
 
 

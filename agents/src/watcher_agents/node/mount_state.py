@@ -5,6 +5,7 @@ and is left behind where it does not end in time.
 """
 
 import subprocess
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,4 +49,6 @@ def answers(path: str, seconds: float = _ANSWER_SECONDS) -> bool:
         return look.wait(seconds) == 0
     except subprocess.TimeoutExpired:
         look.kill()
+        # Whenever it ends, if ever, it is reaped; nobody waits for that.
+        threading.Thread(target=look.wait, daemon=True).start()
         return False
