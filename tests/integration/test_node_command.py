@@ -14,6 +14,8 @@ import pytest
 
 from lab.stack import Stack
 from lab.waiting import wait_for
+from watcher_agents import __version__
+from watcher_agents.node.agent_metrics import MetricsUnavailable, scrape
 from watcher_agents.node.canary import CANARY_CLASS, canary_of
 from watcher_agents.node.steps import StepFailed, Steps
 from watcher_agents.node.verify_filemon import verify_filemon
@@ -190,3 +192,14 @@ def test_a_procmon_that_records_is_proved_and_no_trace_is_left() -> None:
         assert {step.name: step.detail for step in steps.done}["script's exit code"] == "7"
         stack.stop("procmon")
         assert_no_trace(stack)
+
+
+def test_an_agents_metrics_are_read_as_it_serves_them(stack: Stack) -> None:
+    metrics = scrape(stack.metrics_ports["filemon"])
+    assert metrics.release == __version__
+    assert metrics.count("watcher_spool_events") == 0
+    assert metrics.count("watcher_delivered_events_total") == 0
+    assert metrics.value("watcher_no_such_metric") is None
+    stack.kill("filemon")
+    with pytest.raises(MetricsUnavailable, match="does not answer"):
+        scrape(stack.metrics_ports["filemon"])

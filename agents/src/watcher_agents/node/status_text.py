@@ -24,10 +24,11 @@ def _agent_lines(name: str, agent: AgentStatus) -> list[str]:
         if agent.spool_events is None
         else f"{agent.spool_events} events wait ({agent.spool_bytes} bytes), {agent.rejected_events} set aside"
     )
+    since = f" since {agent.since}" if agent.since else ""
     ready = "ready" if agent.ready else "not ready"
     lines = [
-        f"  {name:<20}{agent.active}, {ready}, release {agent.release or 'unknown'},"
-        f" since {agent.since or 'never'}, {agent.restarts} restarts",
+        f"  {name:<20}{agent.active}{since}, {ready}, release {agent.release or 'unknown'},"
+        f" {agent.restarts} restarts",
         f"  {'':<20}{spool}, last event {agent.last_event_at or 'none yet'}",
     ]
     return lines + ([f"  {'':<20}{agent.status}"] if agent.status else [])
