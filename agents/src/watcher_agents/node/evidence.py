@@ -30,6 +30,8 @@ class Evidence:
     records: CanaryRecords
     within: float
     steps: Steps
+    cause: Callable[[], str]
+    """Why there may be none, as far as that can be known; else empty."""
 
     def in_journal(self, line: Callable[[str], bool], what: str) -> str | None:
         """Wait for the agent's line and return the id of the event that it is about; None without a journal.
@@ -48,14 +50,14 @@ class Evidence:
             return None
 
         with self.steps.step(f"{what} in the journal") as step:
-            event_id = wait_for(look, self.within, lambda: self._missing(number))
+            event_id = wait_for(look, self.within, self._not_logged)
             step.detail = f"EVENT_ID={event_id}"
         return event_id
 
-    def _missing(self, number: str) -> str:
+    def _not_logged(self) -> str:
         return (
             f"{self.agent.unit} logged nothing of it within {self.within:g} s:"
-            f" look at journalctl -u {self.agent.unit} STUDENT_ID={number} and at watcher-agent status"
+            f" {self.cause() or f'look at journalctl -u {self.agent.unit} and at watcher-agent status'}"
         )
 
     def at_backend(self, event_type: str, mine: Callable[[Row], bool], what: str, event_id: str | None) -> Row:
@@ -85,5 +87,5 @@ class Evidence:
     def _not_arrived(self, reason: str) -> str:
         return (
             f"not at the backend within {self.within:g} s ({reason}):"
-            f" look at journalctl -u {self.agent.unit} and at the backend's log"
+            f" {self.cause() or f'look at journalctl -u {self.agent.unit} and at the log of the backend'}"
         )

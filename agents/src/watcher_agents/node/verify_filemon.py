@@ -41,7 +41,7 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
         step.detail = f"node {settings.agent.node_name}, workspace {student.workspace}"
     volume = CanaryVolume(student.workspace, settings.watch_root, within)
     with CanaryRecords(settings.agent, student) as records:
-        evidence = Evidence(AGENTS["filemon"], student, journal, records, within, steps)
+        evidence = Evidence(AGENTS["filemon"], student, journal, records, within, steps, volume.blindness)
         snapshots = settings.snapshot_root / student.workspace
         with _cleaned_up(steps, volume, snapshots, records):
             with steps.step("mount") as step:

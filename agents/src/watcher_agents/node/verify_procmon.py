@@ -43,7 +43,7 @@ def verify_procmon(environ: Mapping[str, str], journal: Journal | None, within: 
         hostname = pod_hostname(student, settings.hostname_prefix)
         step.detail = f"node {settings.agent.node_name}, hostname {hostname}"
     with CanaryRecords(settings.agent, student) as records:
-        evidence = Evidence(AGENTS["procmon"], student, journal, records, within, steps)
+        evidence = Evidence(AGENTS["procmon"], student, journal, records, within, steps, lambda: "")
         with _cleaned_up(steps, records):
             with steps.step("leftovers") as step:
                 step.detail = f"events of earlier runs removed: {records.remove()}"
