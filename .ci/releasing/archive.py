@@ -15,10 +15,10 @@ RELEASE_EPOCH = 315532800
 def pack(top: Path) -> Path:
     """Pack the folder `top` into `top`.tar.gz and return that."""
     archive = top.with_name(f"{top.name}.tar.gz")
-    # Level 0: the wheels are compressed, and so the bytes do not depend on this machine's zlib.
+    # Not level 0: how zlib cuts what it only stores depends on the sizes of writes, which differ between Pythons.
     with (
         archive.open("wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=0, mtime=0) as compressed,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for path in [top, *sorted(top.rglob("*"))]:

@@ -16,7 +16,8 @@ from releasing.errors import ReleaseError
 OLDEST_PYTHON = "3.10"
 BUILD_TOOLS_LOCK = Path(".ci", "build-tools.lock")
 # What the wheels that are built here are built with; hatchling is what the pyproject.toml of both ask for.
-_BUILD_TOOLS = "hatchling\nsetuptools\n"
+# setuptools has its own copy of wheel, but takes another where this Python happens to see one.
+_BUILD_TOOLS = "hatchling\nsetuptools\nwheel\n"
 
 
 @dataclass(frozen=True)
