@@ -19,6 +19,8 @@ from watcher_agents.node.canary_volume import CanaryVolume
 from watcher_agents.node.evidence import Evidence, Journal, Row
 from watcher_agents.node.installed_agents import AGENTS
 from watcher_agents.node.interruption import hold_off
+from watcher_agents.node.mount_state import MOUNT_UNITS, mount_state
+from watcher_agents.node.mount_table import host_mounts
 from watcher_agents.node.pod import PROJECT, Pod
 from watcher_agents.node.steps import StepFailed, Steps
 
@@ -31,6 +33,7 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
     Raises what a step failed with, after everything that was made has been removed.
     """
     with steps.step("settings") as step:
+        _refuse_hung_mounts()
         settings = read_filemon_settings(environ)
         rules = load_rules(settings.agent.rules_file)
         if not (rules.is_assignment(HW_NAME.encode()) and rules.is_tracked_name(_FILE.encode())):
@@ -55,6 +58,15 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
                 step.detail = f"{student.workspace} mounted at {volume.project}"
             with pod:
                 _prove_saves(pod, evidence, volume, settings)
+
+
+def _refuse_hung_mounts() -> None:
+    """Even to look whether a directory of theirs is there would hang."""
+    table = host_mounts()
+    for point in MOUNT_UNITS:
+        mount = mount_state(point, table)
+        if mount.state == "hung":
+            raise StepFailed(f"{point} hangs: its server {mount.source} does not answer")
 
 
 def _prove_saves(pod: Pod, evidence: Evidence, volume: CanaryVolume, settings: FilemonSettings) -> None:
