@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from lab.kubernetes_api import KubernetesApi
@@ -94,7 +94,7 @@ def test_preflight_names_all_that_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_cluster_of_before_is_taken_over(cluster: Cluster, playbook: Playbook) -> None:
-    """Claims, ClusterIP and a foreign claim in the namespace outlive take-over and uninstall, data asked for or not."""
+    """Take-over keeps claims and ClusterIP; uninstall keeps claims, and with the data still those of others."""
     _bring_in_the_system_of_before(cluster)
     run = playbook("backend", entries=["main", "verify"], **_GIVEN)
     assert run.messages == []
@@ -120,9 +120,9 @@ def test_a_cluster_of_before_is_taken_over(cluster: Cluster, playbook: Playbook)
 
 def test_a_namespace_of_ones_own_goes_with_the_data(cluster: Cluster, playbook: Playbook) -> None:
     """Uninstalled with its data, a backend that was alone in its namespace leaves nothing."""
-    entries = ["main", "uninstall"]
-    run = playbook("backend", entries=entries, backend_remove_data=True, **_GIVEN)
-    assert run.messages == []
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "watcher"}})
+    _claim(cluster, "watcher-backend-pvc", "10Gi")
+    assert playbook("backend", entries=["uninstall"], backend_remove_data=True, **_GIVEN).messages == []
     with pytest.raises(ApiError, match="not found"):
         cluster.get("Namespace", "watcher")
 
@@ -160,13 +160,7 @@ def _bring_in_the_system_of_before(cluster: Cluster) -> None:
         ("watcher-filemon-storage-pvc", "30Gi"),
         ("jcode-vol-pvc", "10Gi"),
     ):
-        spec = {
-            "accessModes": ["ReadWriteMany"],
-            "storageClassName": "longhorn",
-            "resources": {"requests": {"storage": size}},
-        }
-        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**placed, "name": name}}
-        cluster.create({**claim, "spec": spec})
+        _claim(cluster, name, size)
     for name, port, address in (
         ("watcher-backend-service", 3000, "10.96.0.77"),
         ("watcher-filemon", 9090, "10.96.0.78"),
@@ -193,3 +187,13 @@ def _bring_in_the_system_of_before(cluster: Cluster) -> None:
             },
         }
     )
+
+
+def _claim(cluster: Cluster, name: str, size: str) -> None:
+    spec = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "longhorn",
+        "resources": {"requests": {"storage": size}},
+    }
+    placed = {"name": name, "namespace": "watcher"}
+    cluster.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": placed, "spec": spec})
