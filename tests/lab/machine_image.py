@@ -13,7 +13,7 @@ from lab.trees import OPERATOR, install, node_tree, run_in, write
 _KERNEL = ["linux-image-amd64"]
 _NFS = ["nfs-kernel-server", "nfs-common"]
 _WATCHER_NEEDS = ["python3-bpfcc", "linux-libc-dev", "python3-systemd", "python3-venv"]
-_CONTAINERS = ["podman", "crun", "conmon", "netavark", "aardvark-dns", "iptables"]
+_CONTAINERS = ["podman", "crun", "conmon", "netavark", "aardvark-dns", "iptables", "catatonit"]
 _STUDENT = ["gcc", "libc6-dev"]
 _PACKAGES = [*_KERNEL, *_NFS, *_WATCHER_NEEDS, *_CONTAINERS, *_STUDENT]
 _DISK_BYTES = 8 << 30
