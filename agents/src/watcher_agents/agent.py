@@ -14,9 +14,12 @@ from prometheus_client import CollectorRegistry
 
 from watcher_agents import __version__, journal
 from watcher_agents.backend_client import BackendClient
+from watcher_agents.condition import Condition
 from watcher_agents.delivery import ContentStore, Delivery
 from watcher_agents.lifecycle import Lifecycle
-from watcher_agents.metrics import DeliveryMetrics, MetricsServer, SpoolCollector, new_registry
+from watcher_agents.metrics import DeliveryMetrics, MetricsServer, SpoolCollector, new_registry, ready_gauge
+from watcher_agents.rules_file import RulesError
+from watcher_agents.service_manager import ServiceManager
 from watcher_agents.settings import AgentSettings, SettingError
 from watcher_agents.spool import Spool
 from watcher_agents.state import StateDatabase
@@ -27,6 +30,30 @@ EXIT_MISCONFIGURED = 2
 """A setting or a rules file is wrong: starting again would change nothing."""
 
 
+class Reloading:
+    """Reads the rules anew at a SIGHUP; wrong ones leave the former in place and are told until others come."""
+
+    def __init__(self) -> None:
+        self.read_rules: Callable[[], None] = lambda: None
+        """Reads the rules and puts them to use. Raises RulesError or SettingError."""
+        self._failure: str | None = None
+
+    def reload(self) -> None:
+        """Do it."""
+        try:
+            self.read_rules()
+        except (RulesError, SettingError) as error:
+            self._failure = str(error)
+            log.error("rules not reloaded, the former stay: %s", error)
+        else:
+            self._failure = None
+            log.info("rules reloaded")
+
+    def problem(self) -> str | None:
+        """What was wrong with the last rules."""
+        return None if self._failure is None else f"rules not reloaded, the former stay: {self._failure}"
+
+
 @dataclass(frozen=True)
 class AgentParts:
     """What capture builds on."""
@@ -35,17 +62,22 @@ class AgentParts:
     spool: Spool
     registry: CollectorRegistry
     lifecycle: Lifecycle
+    condition: Condition
+    reloading: Reloading
+    ready: Callable[[], None]
+    """To be called once, when everything is captured from now on."""
 
 
-def parse_arguments(agent: str, description: str) -> None:
-    """Answer --help and --version; everything else is set in the environment."""
+def parse_arguments(agent: str, description: str) -> argparse.Namespace:
+    """Answer --help and --version; everything else is set in the environment. `check_settings` is an argument."""
     parser = argparse.ArgumentParser(
         prog=f"watcher-{agent}",
         description=description,
         epilog="Settings are read from the environment (WATCHER_...); README.md lists them.",
     )
     parser.add_argument("--version", action="version", version=f"watcher-{agent} {__version__}")
-    parser.parse_args()
+    parser.add_argument("--check-settings", action="store_true", help="check settings and rules, then exit")
+    return parser.parse_args()
 
 
 def explain(error: Exception) -> int:
@@ -65,18 +97,10 @@ def run_agent(
     `capturing` captures while its context is entered. It ends first, so that delivery drains a spool that no
     longer grows. Raises SettingError where a setting proves wrong in use.
     """
-    journal.configure(settings.log_level)
+    manager = ServiceManager()
+    journal.configure(settings.log_level, f"watcher-{agent}")
     with ExitStack() as stack:
-        database = settings.state_dir / "spool.sqlite3"
-        try:
-            state = stack.enter_context(closing(StateDatabase(database)))
-        except (OSError, sqlite3.Error) as error:
-            raise SettingError(
-                "WATCHER_STATE_DIR",
-                str(settings.state_dir),
-                f"a directory whose spool can be written ({error})",
-            ) from error
-        spool = Spool(state)
+        spool, state = _open_spool(settings, stack)
         registry = new_registry()
         registry.register(SpoolCollector(spool))
         try:
@@ -87,11 +111,34 @@ def run_agent(
             ) from error
         lifecycle = Lifecycle()
         lifecycle.stop_on_signals()
+        lifecycle.reload_on_signal()
         try:
             backend = stack.enter_context(closing(BackendClient(settings, agent)))
         except ssl.SSLError as error:
             raise SettingError("WATCHER_CA_FILE", str(settings.ca_file), "a file with PEM certificates") from error
         delivery = Delivery(spool, backend, DeliveryMetrics(registry), content_store)
+        condition, reloading = Condition(spool), Reloading()
+        condition.add_check(delivery.failing)
+        condition.add_check(reloading.problem)
+        gauge = ready_gauge(registry)
+
+        def ready() -> None:
+            gauge.set(1)
+            manager.status(condition.line())
+            manager.ready()
+
+        def tick() -> None:
+            # Made before the sign of life: who cannot make it does not live.
+            manager.status(condition.line())
+            if not condition.is_stuck:
+                manager.alive()
+
+        def reload() -> None:
+            manager.reloading()
+            reloading.reload()
+            manager.status(condition.line())
+            manager.ready()
+
         log.info(
             "starting: watcher-%s %s node=%s backend=%s spooled=%d",
             agent,
@@ -102,9 +149,21 @@ def run_agent(
         )
         delivery.start(lifecycle)
         stack.callback(_stop, delivery, lifecycle)
-        with capturing(AgentParts(state, spool, registry, lifecycle)):
-            lifecycle.wait()
+        parts = AgentParts(state, spool, registry, lifecycle, condition, reloading, ready)
+        with capturing(parts):
+            lifecycle.wait(manager.tick_seconds, tick, reload)
+            manager.stopping()
     return lifecycle.exit_code
+
+
+def _open_spool(settings: AgentSettings, stack: ExitStack) -> tuple[Spool, StateDatabase]:
+    try:
+        state = stack.enter_context(closing(StateDatabase(settings.state_dir / "spool.sqlite3")))
+    except (OSError, sqlite3.Error) as error:
+        raise SettingError(
+            "WATCHER_STATE_DIR", str(settings.state_dir), f"a directory whose spool can be written ({error})"
+        ) from error
+    return Spool(state), state
 
 
 def _stop(delivery: Delivery, lifecycle: Lifecycle) -> None:

@@ -5,6 +5,7 @@ Neither ever gives an event up: it is acknowledged, set aside with its reason, o
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,14 +26,18 @@ from watcher_agents.backend_client import (
     BatchRefused,
     Result,
 )
+from watcher_agents.journal import about_work
 from watcher_agents.lifecycle import Lifecycle
 from watcher_agents.metrics import DeliveryMetrics
 from watcher_agents.spool import Content, Spool, SpooledEvent
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 10.0
-"""How long a stopping agent goes on delivering; what is left is sent after the next start."""
+DRAIN_SECONDS = 1.0
+"""How long a stopping agent goes on delivering; what is left is sent after the next start.
+
+Short, since nothing is captured any more by then: what takes longer to stop is longer without eyes at a restart.
+"""
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
@@ -66,6 +71,7 @@ class Delivery:
         self._content_store = content_store
         self._store_thread: threading.Thread | None = None
         self._send_thread: threading.Thread | None = None
+        self._failing: dict[str, tuple[float, BaseException | None]] = {}
         self._finish_storing = threading.Event()
         self._finish_sending = threading.Event()
         self._abandon = threading.Event()
@@ -101,6 +107,17 @@ class Delivery:
             log.warning("stopped with events=%d in the spool, sent after the next start", backlog.events)
         return not any(thread.is_alive() for thread in threads)
 
+    def failing(self) -> str | None:
+        """Which sinks fail, since when and why, in a few words; None where none does."""
+        now = time.monotonic()
+        return (
+            "; ".join(
+                f"{sink} failing for {now - since:.0f} s ({error}), nothing is lost"
+                for sink, (since, error) in sorted(self._failing.items())
+            )
+            or None
+        )
+
     def _store_contents(self) -> None:
         self._empty("snapshot_volume", self._store_batch, OSError, self._finish_storing)
 
@@ -124,6 +141,7 @@ class Delivery:
                 found = retrying(step)
             except RetryError:
                 return
+            self._failing.pop(sink, None)
             if not found:
                 if finish.is_set():
                     return
@@ -133,6 +151,8 @@ class Delivery:
         self._metrics.failures.labels(sink).inc()
         error = attempt.outcome.exception() if attempt.outcome else None
         wait = attempt.next_action.sleep if attempt.next_action else 0.0
+        since, _ = self._failing.get(sink, (time.monotonic(), None))
+        self._failing = {**self._failing, sink: (since, error)}
         log.warning(
             "%s failed: %s; events=%d wait, nothing is lost, next try in %.1f s",
             sink,
@@ -207,9 +227,18 @@ class _BackOff(wait_base):
         return wait
 
 
+def _workspace(body: wire.Event) -> str:
+    """The workspace's name as it is written; the event's student id is a number, without leading zeros."""
+    if body.get("snapshot_path"):
+        return str(body["snapshot_path"]).partition("/")[0]
+    class_div, number = body["class_div"], body["student_id"]
+    written = re.search(rf"{re.escape(class_div)}-(0*{number})(?![0-9])", body.get("hostname") or "")
+    return f"{class_div}-{written[1] if written else number}"
+
+
 def _log_outcome(body: wire.Event, result: Result) -> None:
     what = body["filename"] if body["type"] == "snapshot" else body["target_path"]
-    extra = {"workspace": f"{body['class_div']}-{body['student_id']}"}
+    extra = about_work(_workspace(body), body["hw_name"], body["id"])
     if result.status == "rejected":
         log.error(
             "API refused: type=%s file=%s id=%s set aside: %s",

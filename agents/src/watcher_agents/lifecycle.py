@@ -1,4 +1,4 @@
-"""How an agent lives: signals end it in order, and a thread that fails ends it loudly."""
+"""How an agent lives: signals end it in order or reload it, and a thread that fails ends it loudly."""
 
 import logging
 import queue
@@ -15,7 +15,7 @@ class Lifecycle:
 
     def __init__(self) -> None:
         # A signal handler may interrupt the very thread that waits: only SimpleQueue.put is safe there.
-        self._ends: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._failed = False
 
     def stop_on_signals(self) -> None:
@@ -25,7 +25,11 @@ class Lifecycle:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        self._ends.put(number)
+        self._calls.put(number)
+
+    def reload_on_signal(self) -> None:
+        """SIGHUP reloads, as often as it comes."""
+        signal.signal(signal.SIGHUP, lambda number, _frame: self._calls.put(number))
 
     def run_thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         """Start a thread; an exception that leaves it is logged with its traceback and stops the agent.
@@ -48,13 +52,25 @@ class Lifecycle:
     def fail(self) -> None:
         """Stop the agent with a non-zero exit code."""
         self._failed = True
-        self._ends.put(0)
+        self._calls.put(0)
 
-    def wait(self) -> None:
-        """Wait until the agent is told to stop or something failed."""
-        number = self._ends.get()
-        if number:
-            log.info("stopping: signal=%s", signal.Signals(number).name)
+    def wait(self, tick_seconds: float | None, tick: Callable[[], None], reload: Callable[[], None]) -> None:
+        """Wait until the agent is told to stop or something failed.
+
+        Calls `tick` every `tick_seconds` meanwhile (None: never), and `reload` at each SIGHUP.
+        """
+        while True:
+            try:
+                number = self._calls.get(timeout=tick_seconds)
+            except queue.Empty:
+                tick()
+                continue
+            if number == signal.SIGHUP:
+                reload()
+                continue
+            if number:
+                log.info("stopping: signal=%s", signal.Signals(number).name)
+            return
 
     @property
     def exit_code(self) -> int:

@@ -6,6 +6,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
@@ -25,6 +26,11 @@ def new_registry() -> CollectorRegistry:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return registry
+
+
+def ready_gauge(registry: CollectorRegistry) -> Gauge:
+    """Whether the agent captures; 0 until it does."""
+    return Gauge("watcher_ready", "Whether the agent captures", registry=registry)
 
 
 class DeliveryMetrics:
@@ -71,6 +77,11 @@ class SpoolCollector(Collector):
             ),
             ("watcher_spool_rejected_events", "Events that the backend refused, set aside", backlog.rejected),
             ("watcher_spool_bytes", "Bytes of the events that wait for delivery", backlog.bytes),
+            (
+                "watcher_last_event_timestamp_seconds",
+                "When this agent recorded its last event, Unix time; 0 before the first",
+                backlog.newest,
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
         release = GaugeMetricFamily("watcher_agent_info", "Release of the agent", labels=["release"])

@@ -1,11 +1,13 @@
 """Mounts, and the way from a path as a process sees it to the path inside its file system.
 
-Facts: mountinfo is described in the kernel's Documentation/filesystems/proc.rst; /proc/<pid>/cwd and exe are shown
-from the root of that process's mount namespace, not of the reader's.
+Facts: mountinfo is described in proc_pid_mountinfo(5); /proc/<pid>/cwd and exe are shown from the root of that
+process's mount namespace, not of the reader's. Of an NFS mount the root field is always `/` (fs/nfs/super.c,
+nfs_show_path), also where it shows a sub-directory; the directory stands in the source, `server:/directory`.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -16,25 +18,68 @@ class Mount:
 
     device: str
     root: str
+    """Within the file system; of an NFS mount on its server."""
     point: str
+    type: str
+    source: str
+    mount_options: tuple[str, ...]
+    """Of this mount point alone."""
+    file_system_options: tuple[str, ...]
+    """Of the superblock, which several mounts may share."""
+
+    @property
+    def is_nfs(self) -> bool:
+        """Whether it is a mount of an NFS server's export."""
+        return self.type in ("nfs", "nfs4")
+
+    @property
+    def server(self) -> str:
+        """Of an NFS mount the server's address, whatever name it was mounted by."""
+        addresses = [option.partition("=")[2] for option in self.file_system_options if option.startswith("addr=")]
+        return addresses[0] if addresses else self.source.rpartition(":/")[0]
+
+    def is_part_of(self, export: "Mount") -> bool:
+        """Whether this mount shows the same NFS export, or a directory of it; by whichever superblock."""
+        same_server = self.is_nfs and export.is_nfs and self.server == export.server
+        return same_server and _is_below(self.root, export.root)
 
 
 def parse_mountinfo(mountinfo: str) -> list[Mount]:
     """The mounts of /proc/<pid>/mountinfo, in the order of mounting."""
-    mounts = []
-    for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        mounts.append(Mount(fields[2], _unescaped(fields[3]), _unescaped(fields[4])))
-    return mounts
+    return [_mount(line) for line in mountinfo.splitlines()]
 
 
-def path_in_file_system(path: str, mounts: list[Mount]) -> str:
-    """`path` of a mount namespace as its file system names it; unchanged where no mount covers it."""
+def _mount(line: str) -> Mount:
+    before, _, after = line.partition(" - ")
+    fields = before.split(" ")
+    kind, source, options = after.split(" ")[:3]
+    mount = Mount(
+        device=fields[2],
+        root=_unescaped(fields[3]),
+        point=_unescaped(fields[4]),
+        type=kind,
+        source=_unescaped(source),
+        mount_options=tuple(fields[5].split(",")),
+        file_system_options=tuple(options.split(",")),
+    )
+    if not mount.is_nfs:
+        return mount
+    return replace(mount, root="/" + mount.source.partition(":/")[2].strip("/"))
+
+
+def mount_holding(path: str, mounts: Iterable[Mount]) -> Mount | None:
+    """The mount that an absolute path without links lies in; None where no mount covers it."""
     best: Mount | None = None
     for mount in mounts:
         # Of two mounts at one point the later one hides the earlier.
         if _is_below(path, mount.point) and (best is None or len(mount.point) >= len(best.point)):
             best = mount
+    return best
+
+
+def path_in_file_system(path: str, mounts: list[Mount]) -> str:
+    """`path` of a mount namespace as its file system names it; unchanged where no mount covers it."""
+    best = mount_holding(path, mounts)
     if best is None:
         return path
     below = path[len(best.point.rstrip("/")) :]

@@ -52,7 +52,7 @@ def read_agent_settings(environ: Mapping[str, str], agent: str, metrics_port: in
         log_level=choice(environ, ("WATCHER_LOG_LEVEL", "LOG_LEVEL"), LOG_LEVELS, "INFO"),
         state_dir=absolute_path(environ, "WATCHER_STATE_DIR", f"/var/lib/watcher/{agent}"),
         metrics_port=port(environ, "WATCHER_METRICS_PORT", metrics_port),
-        rules_file=_rules_file(environ, Path("/etc/watcher") / f"{agent}.yml"),
+        rules_file=rules_file(environ, agent),
         node_name=_node_name(environ),
     )
 
@@ -141,6 +141,12 @@ def port(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(found[1])
 
 
+def rules_file(environ: Mapping[str, str], agent: str) -> Path | None:
+    """The rules file that counts now, None for the rules that come with the agent. Raises SettingError."""
+    usual = Path("/etc/watcher") / f"{agent}.yml"
+    return existing_file(environ, "WATCHER_RULES_FILE") or (usual if usual.is_file() else None)
+
+
 def _token(environ: Mapping[str, str]) -> str | None:
     found = lookup(environ, ("WATCHER_API_TOKEN",))
     if found is None:
@@ -148,10 +154,6 @@ def _token(environ: Mapping[str, str]) -> str | None:
     if not all("!" <= char <= "~" for char in found[1]):
         raise SettingError("WATCHER_API_TOKEN", _HIDDEN, "a token of printable ASCII without spaces")
     return found[1]
-
-
-def _rules_file(environ: Mapping[str, str], usual: Path) -> Path | None:
-    return existing_file(environ, "WATCHER_RULES_FILE") or (usual if usual.is_file() else None)
 
 
 def _node_name(environ: Mapping[str, str]) -> str:

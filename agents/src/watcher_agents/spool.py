@@ -8,6 +8,7 @@ snapshot can be read, and each sink's outage delays only what needs that sink.
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ CREATE TABLE IF NOT EXISTS rejected (
     id TEXT NOT NULL,
     body BLOB NOT NULL,
     reason TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS newest (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    recorded_at REAL NOT NULL
 );
 """
 
@@ -59,12 +64,16 @@ class SpooledEvent:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What waits in the spool: events, those among them whose content is not stored yet, set aside, bytes."""
+    """What waits in the spool: events, those among them whose content is not stored yet, set aside, bytes.
+
+    `newest`: when the last event was recorded, delivered or not, in seconds since the epoch; 0.0 before the first.
+    """
 
     events: int
     unstored: int
     rejected: int
     bytes: int
+    newest: float
 
 
 class Spool:
@@ -82,7 +91,9 @@ class Spool:
 
         Call `announce` once the transaction has been committed.
         """
+        recorded = False
         for body, content in events:
+            recorded = True
             encoded = wire.encode(body)
             placed = (
                 (content.data, content.directory, content.extension, content.saved_ns)
@@ -96,6 +107,8 @@ class Spool:
                 " SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM event WHERE id = ?)",
                 (body["id"], encoded, *placed, size, body["id"]),
             )
+        if recorded:
+            transaction.execute("INSERT OR REPLACE INTO newest VALUES (1, ?)", (time.time(),))
 
     def announce(self) -> None:
         """Wake whoever waits for events."""
@@ -173,4 +186,5 @@ class Spool:
                 "SELECT COUNT(*), COUNT(content), COALESCE(SUM(bytes), 0) FROM event"
             ).fetchone()
             (rejected,) = connection.execute("SELECT COUNT(*) FROM rejected").fetchone()
-        return Backlog(events, unstored, rejected, size)
+            newest = connection.execute("SELECT recorded_at FROM newest").fetchone()
+        return Backlog(events, unstored, rejected, size, newest[0] if newest else 0.0)

@@ -16,6 +16,7 @@ from watcher_agents.filemon.metrics import FilemonMetrics
 from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.safe_open import FileContent, directory_beneath, read_beneath, state_beneath
 from watcher_agents.filemon.source_path import SourcePath, parse_source_path
+from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.journal import about
 from watcher_agents.spool import Content, Spool
 from watcher_agents.state import StateDatabase
@@ -54,7 +55,7 @@ class _Group:
     events: list[tuple[wire.Event, Content | None]] = field(default_factory=list)
     versions: list[CapturedVersion] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)
-    reports: list[tuple[SourcePath, str, bytes]] = field(default_factory=list)
+    reports: list[tuple[SourcePath, str, bytes, str]] = field(default_factory=list)
 
 
 class FileCapture:
@@ -78,6 +79,12 @@ class FileCapture:
         self._spool = spool
         self._metrics = metrics
         self._boot_id = wire.read_boot_id()
+        self.heartbeat = Heartbeat()
+        """Of the thread that looks."""
+
+    def use_rules(self, rules: FileRules) -> None:
+        """Go by these rules from now on."""
+        self._rules = rules
 
     def capture(self, looks: Iterable[Look]) -> Outcome:
         """Look at each file and spool what is new, all in one transaction that is on disk on return.
@@ -87,6 +94,7 @@ class FileCapture:
         outcome = Outcome()
         group = _Group()
         for look in looks:
+            self.heartbeat.beat()
             source = parse_source_path(look.path, self._rules)
             if source is None:
                 continue
@@ -144,7 +152,7 @@ class FileCapture:
             content = Content(file.content, _directory(source), source.extension, saved_ns)
         group.events.append((body, content))
         group.versions.append(CapturedVersion(look.path, file.state, digest, version_id))
-        group.reports.append((source, change, look.path))
+        group.reports.append((source, change, look.path, version_id))
 
     def _deleted(self, group: _Group, source: SourcePath, known: CapturedVersion, look: Look) -> None:
         # The file system keeps no time of a deletion; the id follows from the version that was deleted.
@@ -153,7 +161,7 @@ class FileCapture:
         body = self._body(source, version_id, "deleted", noticed_ns, 0, look.recovered)
         group.events.append((body, Content(b"", _directory(source), source.extension, noticed_ns)))
         group.gone.append(look.path)
-        group.reports.append((source, "deleted", look.path))
+        group.reports.append((source, "deleted", look.path, version_id))
 
     def _body(
         self, source: SourcePath, version_id: str, change: str, moment_ns: int, size: int, recovered: bool
@@ -182,9 +190,14 @@ class FileCapture:
             self._captured.forget(transaction, group.gone)
         if group.events:
             self._spool.announce()
-        for source, change, path in group.reports:
+        for source, change, path, version_id in group.reports:
             self._metrics.file_events.labels(EVENT_TYPES[change]).inc()
-            log.info("event detected: type=%s path=%s", change, self._shown(path), extra=about(source.student))
+            log.info(
+                "event detected: type=%s path=%s",
+                change,
+                self._shown(path),
+                extra=about(source.student, source.hw_name, version_id),
+            )
 
     def _shown(self, path: bytes) -> str:
         return f"{self._watch_root}/{path.decode('utf-8', 'surrogateescape')}"

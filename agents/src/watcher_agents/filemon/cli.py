@@ -10,22 +10,24 @@ from watcher_agents.filemon.capture import FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.inotify import Inotify
 from watcher_agents.filemon.metrics import FilemonMetrics
-from watcher_agents.filemon.monitor import FileMonitor, Notice
+from watcher_agents.filemon.monitor import FileMonitor, NewRules, Notice
 from watcher_agents.filemon.rules import FileRules, load_rules
 from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settings
 from watcher_agents.filemon.snapshot_volume import SnapshotVolume
 from watcher_agents.filemon.watched_tree import WatchedTree
 from watcher_agents.filemon.workspaces import PodMounts, choose_mode
 from watcher_agents.rules_file import RulesError
-from watcher_agents.settings import SettingError
+from watcher_agents.settings import SettingError, rules_file
 
 
 def main() -> int:
     """Run filemon; 0 after an orderly stop, 1 after a failure, 2 where it is misconfigured."""
-    parse_arguments("filemon", "Records every saved version of students' source files on this node.")
+    arguments = parse_arguments("filemon", "Records every saved version of students' source files on this node.")
     try:
         settings = read_filemon_settings(os.environ)
         rules = load_rules(settings.agent.rules_file)
+        if arguments.check_settings:
+            return 0
         volume = SnapshotVolume(settings.snapshot_root, settings.agent.node_name)
         return run_agent("filemon", settings.agent, volume, partial(_capturing, settings, rules))
     except (SettingError, RulesError) as error:
@@ -42,7 +44,13 @@ def _capturing(settings: FilemonSettings, rules: FileRules, parts: AgentParts) -
             str(settings.watch_root), tree.root_fd, rules, parts.state, captured, parts.spool, metrics
         )
         pod_mounts = PodMounts(settings.watch_root) if mode == "pods" else None
-        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts)
+        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts, parts.ready)
+        parts.condition.work = monitor.work
+        parts.condition.add_check(monitor.problem)
+        parts.condition.add_heartbeat(capture.heartbeat)
+        parts.reloading.read_rules = lambda: monitor.inbox.put(
+            NewRules(load_rules(rules_file(os.environ, "filemon")))
+        )
         run_thread = parts.lifecycle.run_thread
         threads = [run_thread("read", partial(inotify.read, monitor.inbox.put))]
         if pod_mounts:

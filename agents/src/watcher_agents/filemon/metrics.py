@@ -35,6 +35,11 @@ class FilemonMetrics:
             registry=registry,
         )
         self.workspaces = Gauge("watcher_workspaces", "Workspaces watched", registry=registry)
+        self.blind = Gauge(
+            "watcher_blind_workspaces",
+            "Workspaces whose pods' mounts share no superblock with the watch root: inotify does not see them",
+            registry=registry,
+        )
         self.waiting = Gauge(
             "watcher_files_waiting", "Files seen to change and not yet looked at", registry=registry
         )

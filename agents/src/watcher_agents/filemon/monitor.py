@@ -1,8 +1,11 @@
 """The thread that decides: what an inotify event means, when a file is looked at, which workspaces are watched."""
 
 import logging
+import math
 import queue
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import pyinotify
@@ -16,6 +19,7 @@ from watcher_agents.filemon.schedule import Schedule
 from watcher_agents.filemon.source_path import parse_source_path
 from watcher_agents.filemon.watched_tree import WatchedTree
 from watcher_agents.filemon.workspaces import PodMounts
+from watcher_agents.journal import about_work
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ SETTLE_SECONDS = 0.1
 """A file found in a new directory may still be open; most are closed within this time."""
 RETRY_SECONDS = 5.0
 """How soon to try again what could not be read or watched."""
+BLIND_REPEAT_SECONDS = 3600.0
+"""How often blindness is told in the log while it lasts."""
 LINGER_SECONDS = 10.0
 """How long a workspace is watched after its pod has gone: its last events are in the queue still."""
 
@@ -36,8 +42,15 @@ _QUIET_PERIODS = 10
 """A file that is written without a pause is captured after so many quiet periods all the same."""
 
 
+@dataclass(frozen=True)
+class NewRules:
+    """Rules to go by from now on."""
+
+    rules: FileRules
+
+
 class Notice(Enum):
-    """What reaches the thread beside inotify events."""
+    """What reaches the thread beside inotify events and new rules."""
 
     MOUNTS_CHANGED = auto()
     STOP = auto()
@@ -58,28 +71,38 @@ class FileMonitor:
         captured: CapturedVersions,
         metrics: FilemonMetrics,
         pod_mounts: PodMounts | None,
+        ready: Callable[[], None],
     ) -> None:
-        """`pod_mounts`: whose workspaces to watch; None: all in the watch root."""
+        """`pod_mounts`: whose workspaces to watch; None: all. `ready` is called once it watches."""
         self._rules = rules
         self._tree = tree
         self._capture = capture
         self._captured = captured
         self._metrics = metrics
         self._pod_mounts = pod_mounts
+        self._ready = ready
+        self._heartbeat = capture.heartbeat
+        self._blind: dict[bytes, str] = {}
+        self._blind_told_at = -math.inf
         self._schedule = Schedule(rules.quiet_seconds * _QUIET_PERIODS, time.monotonic)
         self._workspaces: frozenset[bytes] = frozenset()
         self._leaving: dict[bytes, float] = {}
         self._retry_unwatched_at: float | None = None
-        self.inbox: queue.SimpleQueue[InotifyEvent | Notice] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[InotifyEvent | NewRules | Notice] = queue.SimpleQueue()
         metrics.watches.set_function(lambda: len(tree))
         metrics.unwatched.set_function(lambda: len(tree.unwatched))
         metrics.waiting.set_function(lambda: len(self._schedule))
+        metrics.blind.set_function(lambda: len(self._blind))
+        metrics.workspaces.set_function(self._count_workspaces)
 
     def run(self) -> None:
         """Watch and catch up, then handle what arrives in the inbox until Notice.STOP; the body of the thread.
 
-        What is not yet due at the stop is found by the next start's comparison with the tree.
+        What is not yet due at the stop is found by the next start's comparison with the tree. Raises OSError where
+        the watch root cannot be read.
         """
+        self._heartbeat.beat()
+        self._tree.check_root()
         if self._pod_mounts is None:
             self._catch_up(b"")
         else:
@@ -90,6 +113,7 @@ class FileMonitor:
             len(self._tree),
             len(self._schedule),
         )
+        self._ready()
         stopping = False
         while not stopping:
             stopping = self._handle_arrivals()
@@ -98,13 +122,17 @@ class FileMonitor:
 
     def _handle_arrivals(self) -> bool:
         """Wait for something to do and handle what has arrived; whether it is time to stop."""
+        self._heartbeat.rest()
         try:
             arrival = self.inbox.get(timeout=self._patience())
+            self._heartbeat.beat()
             for _ in range(_TAKE_EVENTS):
                 if arrival is Notice.STOP:
                     return True
                 if arrival is Notice.MOUNTS_CHANGED:
                     self._follow_pods()
+                elif isinstance(arrival, NewRules):
+                    self._use_rules(arrival.rules)
                 elif isinstance(arrival, InotifyEvent):
                     self._handle(arrival)
                 arrival = self.inbox.get_nowait()
@@ -166,15 +194,58 @@ class FileMonitor:
         """Watch the workspaces of pods that came, and let those of pods that went linger."""
         if self._pod_mounts is None:
             return
-        mounted = self._pod_mounts.workspaces()
+        found = self._pod_mounts.look()
+        mounted = frozenset(found.workspaces)
         for workspace in mounted - self._workspaces:
-            if self._leaving.pop(workspace, None) is None:
-                self._catch_up(workspace)
-                log.info("watching workspace: its pod came", extra={"workspace": workspace.decode()})
+            # Also one that was lingering: it may have been deleted and made anew meanwhile.
+            self._leaving.pop(workspace, None)
+            self._catch_up(workspace)
+            log.info("watching workspace: its pod came", extra=about_work(workspace.decode()))
         for workspace in self._workspaces - mounted:
             self._leaving[workspace] = time.monotonic() + LINGER_SECONDS
         self._workspaces = mounted
-        self._metrics.workspaces.set(len(mounted))
+        self._blind = found.blind
+        self._tell_of_blindness()
+
+    def _tell_of_blindness(self) -> None:
+        """One line an hour while inotify cannot see what some pods write."""
+        now = time.monotonic()
+        if self._blind and now - self._blind_told_at >= BLIND_REPEAT_SECONDS:
+            self._blind_told_at = now
+            log.error("%s", self._blindness())
+
+    def _blindness(self) -> str:
+        workspace, why = next(iter(self._blind.items()))
+        return (
+            f"inotify is blind to {len(self._blind)} workspaces: their pods' mounts share no superblock with"
+            f" the watch root ({workspace.decode()}: {why})"
+        )
+
+    def problem(self) -> str | None:
+        """What is wrong with watching, None where nothing is."""
+        problems = []
+        if self._blind:
+            problems.append(self._blindness())
+        if self._tree.unwatched:
+            problems.append(
+                f"{len(self._tree.unwatched)} directories cannot be watched or read, they are scanned every"
+                f" {RETRY_SECONDS:.0f} s"
+            )
+        return "; ".join(problems) or None
+
+    def work(self) -> str:
+        """What is watched, in a few words."""
+        return f"watching {self._count_workspaces()} workspaces, {len(self._tree)} directories"
+
+    def _count_workspaces(self) -> int:
+        return self._tree.count_workspaces() if self._pod_mounts is None else len(self._workspaces)
+
+    def _use_rules(self, rules: FileRules) -> None:
+        """Go by new rules: what they add is watched and scanned, what they drop is watched no longer."""
+        self._rules = rules
+        self._capture.use_rules(rules)
+        self._tree.use_rules(rules)
+        self._rescan()
 
     def _rescan(self) -> None:
         for workspace in [b""] if self._pod_mounts is None else [*self._workspaces, *self._leaving]:
@@ -183,6 +254,7 @@ class FileMonitor:
     def _catch_up(self, directory: bytes) -> None:
         """Compare the tree below `directory` with what was last captured: watch it, look at every difference."""
         for path in self._tree.watch_and_scan(directory):
+            self._heartbeat.beat()
             self._schedule.put(path, 0.0, recovered=True)
         for path in self._captured.paths_beneath(directory):
             self._schedule.put(path, 0.0, recovered=True)
@@ -201,7 +273,7 @@ class FileMonitor:
         for workspace in [name for name, moment in self._leaving.items() if moment <= now]:
             del self._leaving[workspace]
             self._tree.unwatch(workspace)
-            log.info("workspace no longer watched: its pod went", extra={"workspace": workspace.decode()})
+            log.info("workspace no longer watched: its pod went", extra=about_work(workspace.decode()))
         if not self._tree.unwatched:
             self._retry_unwatched_at = None
         elif self._retry_unwatched_at is None:

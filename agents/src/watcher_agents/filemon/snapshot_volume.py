@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from watcher_agents.journal import about_work
 from watcher_agents.spool import Content
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,12 @@ class SnapshotVolume:
         finally:
             unfinished.unlink()
         _sync_directory(directory)
+        workspace, hw_name, _ = content.directory.split("/", 2)
         log.info(
             "snapshot created: path=%s size=%d",
             directory / name,
             len(content.data),
-            extra={"workspace": content.directory.partition("/")[0]},
+            extra=about_work(workspace, hw_name, event_id),
         )
         return f"{content.directory}/{name}"
 

@@ -32,6 +32,10 @@ class WatchedTree:
     def __len__(self) -> int:
         return len(self._directory_of)
 
+    def count_workspaces(self) -> int:
+        """How many workspaces are watched."""
+        return sum(1 for directory in tuple(self._watch_of) if directory and b"/" not in directory)
+
     def directory_of(self, watch: int) -> bytes | None:
         """The directory of this watch, or None where it is watched no longer."""
         return self._directory_of.get(watch)
@@ -70,6 +74,18 @@ class WatchedTree:
             except FileNotFoundError:
                 # Deleted between being opened and being read.
                 return []
+
+    def check_root(self) -> None:
+        """Open and list the root as every directory is. Raises OSError, also where the kernel cannot do that."""
+        with directory_beneath(self.root_fd, b"") as path_fd:
+            assert path_fd is not None
+            _entries(path_fd)
+
+    def use_rules(self, rules: FileRules) -> None:
+        """Go by these rules from now on; what counts no longer is watched no longer."""
+        self._rules = rules
+        for directory in [path for path in self._watch_of if path and not self.counts(path)]:
+            self.unwatch(directory)
 
     def counts(self, directory: bytes) -> bool:
         """Whether a directory can lead to a tracked file."""

@@ -8,12 +8,13 @@ when a pod comes or goes (proc_pid_mountinfo(5)).
 import os
 import select
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 from watcher_agents.filemon.source_path import is_workspace
-from watcher_agents.mounts import parse_mountinfo, path_in_file_system
+from watcher_agents.mounts import Mount, mount_holding, parse_mountinfo, path_in_file_system
 
 Mode = Literal["pods", "all"]
 
@@ -29,6 +30,14 @@ def choose_mode(setting: str, kubelet_pods: Path = _KUBELET_PODS) -> Mode:
     return "pods" if setting == "pods" else "all"
 
 
+@dataclass(frozen=True)
+class Found:
+    """Names of the workspaces mounted now; of those whose mount inotify is blind to, why."""
+
+    workspaces: frozenset[bytes]
+    blind: dict[bytes, str]
+
+
 class PodMounts:
     """The workspaces that are mounted by themselves somewhere on this node, as each pod's is."""
 
@@ -38,16 +47,25 @@ class PodMounts:
         self._fd = os.open(_HOST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
         self._loop = DescriptorLoop(self._fd, select.POLLPRI | select.POLLERR)
 
-    def workspaces(self) -> frozenset[bytes]:
-        """Names of the workspaces mounted now."""
-        own = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
-        parent = PurePosixPath(path_in_file_system(os.path.realpath(self._watch_root), own))
-        names = set()
+    def look(self) -> Found:
+        """What is mounted now."""
+        own_mounts = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+        watch_root = os.path.realpath(self._watch_root)
+        own = mount_holding(watch_root, own_mounts)
+        parent = PurePosixPath(path_in_file_system(watch_root, own_mounts))
+        names, blind = set(), {}
         for mount in parse_mountinfo(self._read()):
             root = PurePosixPath(mount.root)
-            if root.parent == parent and is_workspace(os.fsencode(root.name)):
-                names.add(os.fsencode(root.name))
-        return frozenset(names)
+            name = os.fsencode(root.name)
+            if own is None or root.parent != parent or not is_workspace(name):
+                continue
+            if mount.device == own.device:
+                names.add(name)
+            elif mount.is_nfs and own.is_nfs and mount.server == own.server:
+                # The same directory of the same server by another superblock: inotify does not cross that.
+                names.add(name)
+                blind[name] = _difference(mount, own)
+        return Found(frozenset(names), blind)
 
     def _read(self) -> str:
         os.lseek(self._fd, 0, os.SEEK_SET)
@@ -68,3 +86,9 @@ class PodMounts:
         """Let go of the files."""
         self._loop.close()
         os.close(self._fd)
+
+
+def _difference(theirs: Mount, ours: Mount) -> str:
+    """The options of two superblocks that differ, as each has them."""
+    there, here = set(theirs.file_system_options), set(ours.file_system_options)
+    return f"{','.join(sorted(there - here)) or 'none'} there, {','.join(sorted(here - there)) or 'none'} here"

@@ -13,13 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from watcher_agents.mounts import Mount, mount_holding
 from watcher_agents.node.canary import HW_NAME
 from watcher_agents.node.mount_state import answers
 from watcher_agents.node.mount_table import (
-    TableEntry,
     differing_options,
     host_mounts,
-    mount_holding,
     mounted_at,
     nfs_options,
     pod_mount_of,
@@ -56,22 +55,20 @@ class CanaryVolume:
     def mount(self) -> str:
         """Mount the export and say how. Raises StepFailed."""
         self.unmount()
-        root = self._watch_root()
         table = host_mounts()
-        ours = mount_holding(str(root), table)
-        if not answers(ours.mount.point):
-            raise StepFailed(f"{ours.mount.point} hangs: its server {ours.source} does not answer")
+        ours = self._ours(table)
+        if not answers(ours.point):
+            raise StepFailed(f"{ours.point} hangs: its server {ours.source} does not answer")
         self._export.mkdir(parents=True)
         self.project.mkdir()
         if not ours.is_nfs:
             # Private: else what anybody mounts below the original would appear here, too, and keep it busy.
-            self._run("mount", "--bind", "--make-private", ours.mount.point, str(self._export))
-            return f"{ours.mount.point} ({ours.type}) bound to {self._export}"
+            self._run("mount", "--bind", "--make-private", ours.point, str(self._export))
+            return f"{ours.point} ({ours.type}) bound to {self._export}"
         model = pod_mount_of(ours, table, str(RUN_DIRECTORY)) or ours
         options = nfs_options(model)
-        # The directory of the export that is mounted stands in its source; its root is that of the superblock.
         self._run("mount", "-t", "nfs4", "-o", options, ours.source, str(self._export))
-        return f"{ours.source} mounted as {model.mount.point} is: {options}"
+        return f"{ours.source} mounted as {model.point} is: {options}"
 
     def make_workspace(self) -> None:
         """Make the workspace on the export, owned by the student, and mount it alone. Raises StepFailed."""
@@ -90,12 +87,12 @@ class CanaryVolume:
     def blindness(self) -> str:
         """In what the pod's mount differs from filemon's; empty where they share a superblock."""
         table = host_mounts()
-        ours = mount_holding(str(self._watch_root()), table)
+        ours = self._ours(table)
         theirs = mounted_at(str(self.project), table)
-        if theirs is None or theirs.mount.device == ours.mount.device:
+        if theirs is None or theirs.device == ours.device:
             return ""
         differ = differing_options(ours, theirs) or "nothing that is shown"
-        return f"{ours.mount.point} and the pod's mount share no superblock: {differ}"
+        return f"{ours.point} and the pod's mount share no superblock: {differ}"
 
     def remove_workspace(self) -> None:
         """Take the workspace off the export, with all that is in it. Raises OSError.
@@ -117,21 +114,28 @@ class CanaryVolume:
         Directories are only ever removed empty: what could not be unmounted is the students'.
         """
         while mounts := [entry for entry in host_mounts() if self._is_own(entry)]:
-            self._run("umount", "--lazy", mounts[-1].mount.point)
+            self._run("umount", "--lazy", mounts[-1].point)
         for directory in (self.project, self._export, self.directory):
             with suppress(FileNotFoundError):
                 directory.rmdir()
 
-    def _is_own(self, entry: TableEntry) -> bool:
-        return entry.mount.point.startswith(f"{self.directory}/")
+    def _is_own(self, entry: Mount) -> bool:
+        return entry.point.startswith(f"{self.directory}/")
+
+    def _ours(self, table: list[Mount]) -> Mount:
+        """The mount that filemon watches. Raises StepFailed."""
+        ours = mount_holding(str(self._watch_root()), table)
+        if ours is None:
+            raise StepFailed(f"no mount holds {self.watch_root}")
+        return ours
 
     def _watch_root(self) -> Path:
         return Path(os.path.realpath(self.watch_root))
 
     def _workspaces(self) -> Path:
         """The watch root, seen through the canary's mount."""
-        ours = mount_holding(str(self._watch_root()), host_mounts())
-        return self._export / self._watch_root().relative_to(ours.mount.point)
+        ours = self._ours(host_mounts())
+        return self._export / self._watch_root().relative_to(ours.point)
 
     def _run(self, *command: str) -> None:
         run_command(command, self.seconds)

@@ -9,7 +9,8 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-from watcher_agents.node.mount_table import TableEntry, mounted_at
+from watcher_agents.mounts import Mount
+from watcher_agents.node.mount_table import mounted_at
 
 MOUNT_UNITS = {"/watcher/codes": "watcher-codes.mount", "/watcher/snapshots": "watcher-snapshots.mount"}
 """Where the exports belong, and the units that mount them there."""
@@ -27,7 +28,7 @@ class MountState:
     options: str | None = None
 
 
-def mount_state(point: str, table: list[TableEntry]) -> MountState:
+def mount_state(point: str, table: list[Mount]) -> MountState:
     """The state of a mount point."""
     entry = mounted_at(point, table)
     if entry is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
 
+from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.procmon.clock import BootClock
 from watcher_agents.procmon.intake import Found, Gone, Item, ProgramIntake
 from watcher_agents.procmon.probe.errors import ProbeError
@@ -77,6 +78,8 @@ class ProcessCapture:
         self._on_failure = on_failure
         self._ring_pages = ring_pages
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self.heartbeat = Heartbeat()
+        """Of the thread that decodes and hands over."""
         self._table = ProgramTable(BootClock())
         self._intake = ProgramIntake(hostname_prefix, rules, self._table)
         self._probe: ProcessProbe | None = None
@@ -196,8 +199,10 @@ class ProcessCapture:
     def _next_batch(self) -> tuple[list[Item], bool]:
         """Waits for what there is, at most until the next sweep; False where nothing comes after it."""
         batch: list[Item] = []
+        self.heartbeat.rest()
         try:
             item = self._queue.get(timeout=_SWEEP_S)
+            self.heartbeat.beat()
             while item is not None:
                 batch.append(item)
                 if isinstance(item, bytes):

@@ -18,17 +18,19 @@ from watcher_agents.procmon.program_run import Reported
 from watcher_agents.procmon.rules import Rules, load_rules
 from watcher_agents.procmon.settings import ProcmonSettings, read_procmon_settings
 from watcher_agents.rules_file import RulesError
-from watcher_agents.settings import SettingError
+from watcher_agents.settings import SettingError, rules_file
 
 log = logging.getLogger(__name__)
 
 
 def main() -> int:
     """Run procmon; 0 after an orderly stop, 1 after a failure, 2 where it cannot start as things are."""
-    parse_arguments("procmon", "Records every build and run of students' programs on this node.")
+    arguments = parse_arguments("procmon", "Records every build and run of students' programs on this node.")
     try:
         settings = read_procmon_settings(os.environ)
         rules = load_rules(settings.agent.rules_file)
+        if arguments.check_settings:
+            return 0
         return run_agent("procmon", settings.agent, None, partial(_capturing, settings, rules))
     except (SettingError, RulesError, ProbeError) as error:
         return explain(error)
@@ -39,11 +41,12 @@ def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> It
     boot_id = wire.read_boot_id()
 
     def spool(programs: list[Reported]) -> None:
+        events = [process_event(reported, boot_id) for reported in programs]
         with parts.state.transaction() as transaction:
-            parts.spool.append(transaction, ((process_event(reported, boot_id), None) for reported in programs))
+            parts.spool.append(transaction, ((event, None) for event in events))
         parts.spool.announce()
-        for reported in programs:
-            _log_event(reported)
+        for reported, event in zip(programs, events, strict=True):
+            _log_event(reported, event["id"])
 
     capture = ProcessCapture(
         hostname_prefix=settings.hostname_prefix,
@@ -51,10 +54,20 @@ def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> It
         on_programs=spool,
         on_failure=lambda failure: _fail(parts, failure),
     )
+    parts.reloading.read_rules = lambda: capture.use_rules(load_rules(rules_file(os.environ, "procmon")))
+    parts.condition.work = lambda: f"following {capture.counters().processes} processes of students' pods"
+    parts.condition.add_check(lambda: _lost(capture))
+    parts.condition.add_heartbeat(capture.heartbeat)
     with capture:
         parts.registry.register(CaptureCollector(capture))
         log.info("ready: following the programs of pods named %s...", settings.hostname_prefix)
+        parts.ready()
         yield
+
+
+def _lost(capture: ProcessCapture) -> str | None:
+    causes = [f"{cause}={count}" for cause, count in capture.losses().items() if count]
+    return f"programs lost since the start: {' '.join(causes)}" if causes else None
 
 
 def _fail(parts: AgentParts, failure: BaseException) -> None:
@@ -62,7 +75,7 @@ def _fail(parts: AgentParts, failure: BaseException) -> None:
     parts.lifecycle.fail()
 
 
-def _log_event(reported: Reported) -> None:
+def _log_event(reported: Reported, event_id: str) -> None:
     run, classification = reported
     if run.signal is not None:
         ended = f"signal={run.signal}"
@@ -80,5 +93,5 @@ def _log_event(reported: Reported) -> None:
         run.cwd,
         ended,
         (run.ended_at - run.started_at).total_seconds(),
-        extra=about(run.student),
+        extra=about(run.student, classification.hw_name, event_id),
     )
