@@ -111,7 +111,7 @@ class Node:
             "--timezone=off",
             "--link-journal=no",
             "--capability=all",
-            "--system-call-filter=bpf perf_event_open",
+            "--system-call-filter=bpf openat2 perf_event_open",
             *(f"--bind={source}:{place}" for place, source in self._volumes.items()),
         ]
         # A run of tests that is killed takes its nodes with it.

@@ -52,7 +52,7 @@ pod_options:
   returned: always
   type: str
 blind:
-  description: Each other mount with another device than ours, with the options that differ.
+  description: Each other mount with another device than ours, and which options differ.
   returned: always
   type: list
   elements: dict
@@ -127,7 +127,7 @@ def compare(mounts, point, server, path):
         "pods": len(others),
         "pod_options": as_given(others[0]["options"]) if others else "",
         "blind": [
-            {"point": mount["point"], "differs": difference(ours[0]["options"], mount["options"])}
+            {"point": mount["point"], "why": why(mount["point"], difference(ours[0]["options"], mount["options"]))}
             for mount in others
             if ours and mount["device"] != device
         ],
@@ -152,6 +152,19 @@ def difference(ours, theirs):
         for name in names
         if name not in _NOT_COMPARED and ours.get(name) != theirs.get(name)
     }
+
+
+def why(point, differs):
+    """One line that says what keeps the mount at `point` and ours apart."""
+    words = ["{} there, {} here".format(shown(name, theirs), shown(name, ours)) for name, (ours, theirs) in differs.items()]
+    return "{}: {}".format(point, ", ".join(words) or "the same options, but another address or network namespace")
+
+
+def shown(name, value):
+    """An option as it is given."""
+    if value is None:
+        return "no " + name
+    return name if value is True else "{}={}".format(name, value)
 
 
 def options(text):
