@@ -62,12 +62,12 @@ class JournalHandler(logging.Handler):
             self.handleError(record)
 
 
-def journal_fields(record: logging.LogRecord) -> dict[str, str]:
+def journal_fields(record: logging.LogRecord) -> dict[str, str | int]:
     """A record's fields beside its message; values that a student chose are escaped as in a line."""
-    fields = {
-        "PRIORITY": str(_priority(record.levelno)),
+    fields: dict[str, str | int] = {
+        "PRIORITY": _priority(record.levelno),
         "CODE_FILE": record.pathname,
-        "CODE_LINE": str(record.lineno),
+        "CODE_LINE": record.lineno,
         "CODE_FUNC": record.funcName or "",
     }
     known = {field: getattr(record, name, None) for name, field in _FIELDS.items()}
