@@ -96,15 +96,20 @@ static __always_inline u32 device_of(u64 dentry) {
     return superblock ? word_at(superblock, OFFSET_super_block_s_dev) : 0;
 }
 
+// Keeps the compiler from testing one copy of a number and using another, of which the verifier then knows nothing.
+#define ONE_COPY(number) asm volatile("" : "+r"(number))
+
 // A size that was stored in the record, read back as a number of which the verifier knows its bound only. It would
 // otherwise follow what comes next once for every length that the walk before may have had: too many.
 static __always_inline u64 bounded(u32 *stored, u64 limit) {
     u64 size = *(volatile u32 *)stored;
-    return size > limit ? limit : size;
+    ONE_COPY(size);
+    if (size > limit) {
+        size = limit;
+    }
+    ONE_COPY(size);
+    return size;
 }
-
-// Keeps the compiler from testing one copy of a number and using another, of which the verifier then knows nothing.
-#define ONE_COPY(number) asm volatile("" : "+r"(number))
 
 // Appends the names from `dentry` up to the root at data[start] and stores their size in bytes. A file that is in
 // no directory (memfd) is its own root and has a name other than "/".
