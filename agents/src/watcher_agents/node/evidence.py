@@ -45,7 +45,8 @@ class Evidence:
 
         def look() -> str | None:
             for entry in journal.entries({"STUDENT_ID": number}):
-                if line(entry.get("MESSAGE", "")):
+                # The agents write `workspace - module - message`.
+                if line(entry.get("MESSAGE", "").split(" - ", 2)[-1]):
                     return entry.get("EVENT_ID", "(none)")
             return None
 
