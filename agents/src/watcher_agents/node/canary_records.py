@@ -22,6 +22,7 @@ class CanaryRecords:
     def __init__(self, settings: AgentSettings, student: Student) -> None:
         """Raises ssl.SSLError where the CA file holds no certificate."""
         self._student = student
+        self._node = settings.node_name
         headers = {"User-Agent": f"watcher-agent/{__version__}"}
         if settings.api_token:
             headers["Authorization"] = f"Bearer {settings.api_token}"
@@ -37,7 +38,7 @@ class CanaryRecords:
         self._client.close()
 
     def events(self, event_type: str) -> list[dict[str, Any]]:
-        """The student's newest events of a type, in the order of arrival. Raises BackendFailed."""
+        """The student's newest events of a type that this node sent, in the order of arrival. Raises BackendFailed."""
         parameters = {
             "class_div": self._student.class_div,
             "student_id": str(self._student.student_id),
@@ -45,7 +46,7 @@ class CanaryRecords:
             "limit": "1000",
         }
         found: list[dict[str, Any]] = self._document("GET", "/api/v1/events", parameters)["events"]
-        return found
+        return [event for event in found if event["node"] == self._node]
 
     def content(self, event_id: str) -> bytes:
         """A version's content. Raises BackendFailed."""
