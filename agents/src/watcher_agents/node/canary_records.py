@@ -38,7 +38,7 @@ class CanaryRecords:
         self._client.close()
 
     def events(self, event_type: str) -> list[dict[str, Any]]:
-        """The student's newest events of a type that this node sent, in the order of arrival. Raises BackendFailed."""
+        """The student's newest events of a type from this node, in the order of arrival. Raises BackendFailed."""
         parameters = {
             "class_div": self._student.class_div,
             "student_id": str(self._student.student_id),
