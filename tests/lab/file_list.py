@@ -8,9 +8,7 @@ from pathlib import Path
 
 NOT_COMPARED = (
     "dev",
-    "home/operator/.ansible",  # Ansible's scratch directory
     "proc",
-    "root/.ansible",
     "run",
     "srv",  # the volumes: not the node's
     "sys",
@@ -23,6 +21,9 @@ NOT_COMPARED = (
 )
 """Directories whose content changes on a node that nobody touches."""
 
+ANSIBLE_SCRATCH = ("home/operator/.ansible", "root/.ansible")
+"""Where Ansible copies its modules to; made by whoever logs in with it, whatever it does there."""
+
 FileList = dict[str, str]
 """By path, without a leading slash: type, mode, owner, size, and what the content is."""
 
@@ -32,6 +33,7 @@ def list_files(root: Path, excluded: Collection[str] = NOT_COMPARED) -> FileList
     found: FileList = {}
     for directory, directories, files in os.walk(root):
         place = Path(directory).relative_to(root)
+        directories[:] = [name for name in directories if str(place / name) not in ANSIBLE_SCRATCH]
         for name in sorted([*directories, *files]):
             found[str(place / name)] = _describe(Path(directory) / name)
         directories[:] = [name for name in directories if str(place / name) not in excluded]
