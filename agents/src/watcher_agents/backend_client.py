@@ -1,6 +1,5 @@
 """The agents' side of `POST /api/v1/events`: what is sent, and what each kind of answer means."""
 
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -10,6 +9,7 @@ from typing import Any, Literal
 import httpx
 
 from watcher_agents import __version__, wire
+from watcher_agents.backend_connection import connect
 from watcher_agents.settings import AgentSettings
 from watcher_agents.spool import SpooledEvent
 
@@ -22,6 +22,7 @@ _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 LONGEST_REQUEST_SECONDS = _CONNECT_SECONDS + 2 * _ANSWER_SECONDS
 """After so long a request has ended one way or the other: it connects, is written, is answered."""
+_JSON = {"Content-Type": "application/json"}
 _REFUSED = (400, 413, 422)
 """Statuses that blame the batch; any other failure is the backend's or the site's, and passes."""
 
@@ -52,25 +53,9 @@ class BackendClient:
     """A connection to the backend, kept open between batches; for one thread."""
 
     def __init__(self, settings: AgentSettings, agent: str) -> None:
-        """Raises ssl.SSLError where the CA file holds no certificate."""
+        """Raises SettingError where the CA file holds no certificate."""
         self._agent = {"name": agent, "node": settings.node_name, "release": __version__}
-        headers = {"User-Agent": f"watcher-{agent}/{__version__}", "Content-Type": "application/json"}
-        if settings.api_token:
-            headers["Authorization"] = f"Bearer {settings.api_token}"
-        verify: ssl.SSLContext | bool = True
-        if settings.ca_file:
-            verify = ssl.create_default_context(cafile=str(settings.ca_file))
-        elif settings.api_url.startswith("http://"):
-            # Nothing to verify; loading the system's certificates would cost memory and start-up time.
-            verify = False
-        self._client = httpx.Client(
-            base_url=settings.api_url,
-            headers=headers,
-            verify=verify,
-            # The address is one in the site's own network: a proxy from the environment is never right.
-            trust_env=False,
-            timeout=httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS),
-        )
+        self._client = connect(settings, agent, httpx.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS))
 
     def send(self, events: Sequence[SpooledEvent]) -> list[Result]:
         """Send one batch; a result for each event, in order. Raises BackendUnavailable or BatchRefused."""
@@ -82,7 +67,7 @@ class BackendClient:
             }
         )
         try:
-            answer = self._client.post("/api/v1/events", content=body)
+            answer = self._client.post("/api/v1/events", content=body, headers=_JSON)
         except httpx.HTTPError as error:
             raise BackendUnavailable(f"{type(error).__name__}: {error}") from error
         if answer.status_code in _REFUSED:

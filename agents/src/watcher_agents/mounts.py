@@ -86,6 +86,16 @@ def path_in_file_system(path: str, mounts: list[Mount]) -> str:
     return (best.root.rstrip("/") + below).rstrip("/") or "/"
 
 
+def differing_options(one: Mount, other: Mount) -> str:
+    """In which options two superblocks differ: those of `one`, then those of `other`; empty where in none."""
+    first, second = set(one.file_system_options), set(other.file_system_options)
+    if first == second:
+        return ""
+    return (
+        f"{','.join(sorted(first - second)) or 'nothing'} against {','.join(sorted(second - first)) or 'nothing'}"
+    )
+
+
 def _is_below(path: str, directory: str) -> bool:
     return directory == "/" or path == directory or path.startswith(directory + "/")
 

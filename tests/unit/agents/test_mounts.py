@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher_agents.mounts import Mount, mount_holding, parse_mountinfo, path_in_file_system
+from watcher_agents.mounts import Mount, differing_options, mount_holding, parse_mountinfo, path_in_file_system
 
 MOUNTINFO = """\
 700 600 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a
@@ -55,6 +55,16 @@ def test_an_export_is_known_again_by_its_servers_address(source: str, options: s
         f"2 0 0:2 / /pod rw - nfs4 {source} {options}\n"
     )
     assert mount.is_part_of(export) is part
+
+
+def test_the_options_in_which_two_superblocks_differ_are_named() -> None:
+    one, other = parse_mountinfo(
+        "1 0 0:1 / /a rw,nodev - nfs4 10.0.0.1:/export rw,vers=4.1,hard,rsize=1048576\n"
+        "2 0 0:2 / /b rw - nfs4 10.0.0.1:/export rw,vers=4.1,soft\n"
+    )
+    assert differing_options(one, other) == "hard,rsize=1048576 against soft"
+    assert differing_options(other, one) == "soft against hard,rsize=1048576"
+    assert differing_options(one, one) == ""
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from typing import Literal
 
 from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 from watcher_agents.filemon.source_path import is_workspace
-from watcher_agents.mounts import Mount, mount_holding, parse_mountinfo, path_in_file_system
+from watcher_agents.mounts import differing_options, mount_holding, parse_mountinfo, path_in_file_system
 
 Mode = Literal["pods", "all"]
+Mounted = dict[bytes, frozenset[str]]
+"""Workspaces by name, each with the points that it is mounted at."""
 
 _HOST_MOUNTS = "/proc/1/mountinfo"
 _OWN_MOUNTS = Path("/proc/self/mountinfo")
@@ -32,9 +34,9 @@ def choose_mode(setting: str, kubelet_pods: Path = _KUBELET_PODS) -> Mode:
 
 @dataclass(frozen=True)
 class Found:
-    """Names of the workspaces mounted now; of those whose mount inotify is blind to, why."""
+    """The workspaces mounted now; of those whose mount inotify is blind to, why."""
 
-    workspaces: frozenset[bytes]
+    workspaces: Mounted
     blind: dict[bytes, str]
 
 
@@ -53,19 +55,21 @@ class PodMounts:
         watch_root = os.path.realpath(self._watch_root)
         own = mount_holding(watch_root, own_mounts)
         parent = PurePosixPath(path_in_file_system(watch_root, own_mounts))
-        names, blind = set(), {}
+        points: dict[bytes, set[str]] = {}
+        blind = {}
         for mount in parse_mountinfo(self._read()):
             root = PurePosixPath(mount.root)
             name = os.fsencode(root.name)
             if own is None or root.parent != parent or not is_workspace(name):
                 continue
-            if mount.device == own.device:
-                names.add(name)
-            elif mount.is_nfs and own.is_nfs and mount.server == own.server:
+            if mount.device != own.device:
+                if not (mount.is_nfs and own.is_nfs and mount.server == own.server):
+                    continue
                 # The same directory of the same server by another superblock: inotify does not cross that.
-                names.add(name)
-                blind[name] = _difference(mount, own)
-        return Found(frozenset(names), blind)
+                differ = differing_options(mount, own) or "nothing that is shown"
+                blind[name] = f"mounted at {mount.point} with {differ}"
+            points.setdefault(name, set()).add(mount.point)
+        return Found({name: frozenset(found) for name, found in points.items()}, blind)
 
     def _read(self) -> str:
         os.lseek(self._fd, 0, os.SEEK_SET)
@@ -86,9 +90,3 @@ class PodMounts:
         """Let go of the files."""
         self._loop.close()
         os.close(self._fd)
-
-
-def _difference(theirs: Mount, ours: Mount) -> str:
-    """The options of two superblocks that differ, as each has them."""
-    there, here = set(theirs.file_system_options), set(ours.file_system_options)
-    return f"{','.join(sorted(there - here)) or 'none'} there, {','.join(sorted(here - there)) or 'none'} here"

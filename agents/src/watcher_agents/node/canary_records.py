@@ -1,11 +1,10 @@
 """The canary's events at the backend: read, and removed again."""
 
-import ssl
 from typing import Any
 
 import httpx
 
-from watcher_agents import __version__
+from watcher_agents.backend_connection import connect
 from watcher_agents.identity import Student
 from watcher_agents.settings import AgentSettings
 
@@ -20,16 +19,10 @@ class CanaryRecords:
     """One student's events, asked for as the agent that delivers them would; also a context manager."""
 
     def __init__(self, settings: AgentSettings, student: Student) -> None:
-        """Raises ssl.SSLError where the CA file holds no certificate."""
+        """Raises SettingError where the CA file holds no certificate."""
         self._student = student
         self._node = settings.node_name
-        headers = {"User-Agent": f"watcher-agent/{__version__}"}
-        if settings.api_token:
-            headers["Authorization"] = f"Bearer {settings.api_token}"
-        verify = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else True
-        self._client = httpx.Client(
-            base_url=settings.api_url, headers=headers, verify=verify, trust_env=False, timeout=_ANSWER_SECONDS
-        )
+        self._client = connect(settings, "agent", httpx.Timeout(_ANSWER_SECONDS))
 
     def __enter__(self) -> "CanaryRecords":
         return self

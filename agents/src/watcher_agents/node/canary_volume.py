@@ -2,22 +2,20 @@
 
 Both mounts are made in the node's own mount namespace, as kubelet makes them, so that filemon sees a pod come. The
 canary touches nothing on the export but its own workspace, and takes that away through its own mount: the node's
-may be read-only.
+may be read-only. Commands do it, so that a server that goes meanwhile hangs them and not this program.
 """
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from watcher_agents.mounts import Mount, mount_holding
+from watcher_agents.mounts import Mount, differing_options, mount_holding
 from watcher_agents.node.canary import HW_NAME
-from watcher_agents.node.mount_state import answers
+from watcher_agents.node.deadline import run_to_deadline
 from watcher_agents.node.mount_table import (
-    differing_options,
     host_mounts,
     mounted_at,
     nfs_options,
@@ -27,6 +25,13 @@ from watcher_agents.node.pod import STUDENT_UID
 from watcher_agents.node.steps import StepFailed
 
 RUN_DIRECTORY = Path("/run/watcher")
+_REMOVE_WHOLE = """
+rm -rf -- "$2"
+if [ -d "$1" ]; then
+    mv -T -- "$1" "$2"
+    rm -rf -- "$2"
+fi
+"""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,6 @@ class CanaryVolume:
         self.unmount()
         table = host_mounts()
         ours = self._ours(table)
-        if not answers(ours.point):
-            raise StepFailed(f"{ours.point} hangs: its server {ours.source} does not answer")
         self._export.mkdir(parents=True)
         self.project.mkdir()
         if not ours.is_nfs:
@@ -73,13 +76,9 @@ class CanaryVolume:
     def make_workspace(self) -> None:
         """Make the workspace on the export, owned by the student, and mount it alone. Raises StepFailed."""
         workspace = self._workspaces() / self.workspace
-        try:
-            # One that a killed run left is used again: filemon may still watch that very directory.
-            (workspace / HW_NAME).mkdir(parents=True, exist_ok=True)
-            for directory in (workspace, workspace / HW_NAME):
-                os.chown(directory, STUDENT_UID, STUDENT_UID)
-        except OSError as error:
-            raise StepFailed(f"cannot make the workspace {workspace}: {error.strerror}") from error
+        owner = ("--owner", str(STUDENT_UID), "--group", str(STUDENT_UID))
+        # One that a killed run left is used again: filemon may still watch that very directory.
+        self._run("install", "--directory", *owner, "--", str(workspace), str(workspace / HW_NAME))
         self._run("mount", "--bind", str(workspace), str(self.project))
         if mounted_at(str(self.project), host_mounts()) is None:
             raise StepFailed(f"{self.project} is not among the node's mounts: run this outside of any namespace")
@@ -95,18 +94,14 @@ class CanaryVolume:
         return f"{ours.point} and the pod's mount share no superblock: {differ}"
 
     def remove_workspace(self) -> None:
-        """Take the workspace off the export, with all that is in it. Raises OSError.
+        """Take the workspace off the export, with all that is in it. Raises StepFailed.
 
         It is renamed first: files that vanish one by one are deletions by the student, a workspace that vanishes
         as a whole is the site's doing and no event.
         """
         workspace = self._workspaces() / self.workspace
         removed = workspace.with_name(f".{self.workspace}.removed")
-        with suppress(FileNotFoundError):
-            shutil.rmtree(removed)
-        with suppress(FileNotFoundError):
-            workspace.rename(removed)
-            shutil.rmtree(removed)
+        self._run("sh", "-ec", _REMOVE_WHOLE, "remove", str(workspace), str(removed))
 
     def unmount(self) -> None:
         """Undo `mount`, also an earlier run's. Raises StepFailed.
@@ -130,22 +125,25 @@ class CanaryVolume:
         return ours
 
     def _watch_root(self) -> Path:
-        return Path(os.path.realpath(self.watch_root))
+        path = self._run("realpath", "--canonicalize-existing", "--zero", "--", str(self.watch_root))
+        return Path(os.fsdecode(path.rstrip(b"\0")))
 
     def _workspaces(self) -> Path:
         """The watch root, seen through the canary's mount."""
         ours = self._ours(host_mounts())
         return self._export / self._watch_root().relative_to(ours.point)
 
-    def _run(self, *command: str) -> None:
-        run_command(command, self.seconds)
+    def _run(self, *command: str) -> bytes:
+        return run_command(command, self.seconds)
 
 
-def run_command(command: Sequence[str], seconds: float) -> None:
-    """Run a command of the system. Raises StepFailed with what it said."""
+def run_command(command: Sequence[str], seconds: float) -> bytes:
+    """What a command of the system prints. Raises StepFailed with what it said."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = run_to_deadline(command, seconds)
     except subprocess.TimeoutExpired as error:
         raise StepFailed(f"{' '.join(command)} did not end within {seconds:g} s") from error
     if done.returncode != 0:
-        raise StepFailed(f"{' '.join(command)} ended with {done.returncode}: {' '.join(done.stderr.split())}")
+        said = done.stderr.decode("utf-8", "replace")
+        raise StepFailed(f"{' '.join(command)} ended with {done.returncode}: {' '.join(said.split())}")
+    return done.stdout

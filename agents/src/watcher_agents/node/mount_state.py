@@ -1,21 +1,18 @@
-"""Whether the node's exports are mounted and answer.
-
-A look at a file system whose server is gone may never come back, not even to be killed. So another process looks,
-and is left behind where it does not end in time.
-"""
+"""Whether the node's exports are mounted and answer."""
 
 import subprocess
-import threading
 from dataclasses import dataclass
 from typing import Literal
 
 from watcher_agents.mounts import Mount
+from watcher_agents.node.deadline import run_to_deadline
 from watcher_agents.node.mount_table import mounted_at
 
 MOUNT_UNITS = {"/watcher/codes": "watcher-codes.mount", "/watcher/snapshots": "watcher-snapshots.mount"}
 """Where the exports belong, and the units that mount them there."""
 
 _ANSWER_SECONDS = 3.0
+_LOOK = ("stat", "--file-system", "--")
 
 
 @dataclass(frozen=True)
@@ -39,17 +36,17 @@ def mount_state(point: str, table: list[Mount]) -> MountState:
 
 
 def answers(path: str, seconds: float = _ANSWER_SECONDS) -> bool:
-    """Whether the file system at `path` answers within so many seconds."""
-    look = subprocess.Popen(
-        ["stat", "--file-system", "--", path],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """Whether the file system at `path` answers, without an error, within so many seconds."""
     try:
-        return look.wait(seconds) == 0
+        return run_to_deadline((*_LOOK, path), seconds).returncode == 0
     except subprocess.TimeoutExpired:
-        look.kill()
-        # Whenever it ends, if ever, it is reaped; nobody waits for that.
-        threading.Thread(target=look.wait, daemon=True).start()
         return False
+
+
+def hangs(path: str, seconds: float = _ANSWER_SECONDS) -> bool:
+    """Whether not even an error comes back from the file system at `path`, which need not exist."""
+    try:
+        run_to_deadline((*_LOOK, path), seconds)
+    except subprocess.TimeoutExpired:
+        return True
+    return False

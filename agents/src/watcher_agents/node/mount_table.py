@@ -48,15 +48,5 @@ def nfs_options(entry: Mount) -> str:
     return ",".join(dict.fromkeys(("rw", *kept)))
 
 
-def differing_options(one: Mount, other: Mount) -> str:
-    """In which options two superblocks differ: those of `one`, then those of `other`; empty where in none."""
-    first, second = set(one.file_system_options), set(other.file_system_options)
-    if first == second:
-        return ""
-    return (
-        f"{','.join(sorted(first - second)) or 'nothing'} against {','.join(sorted(second - first)) or 'nothing'}"
-    )
-
-
 def _without_access(options: tuple[str, ...]) -> list[str]:
     return [option for option in options if option not in ("rw", "ro")]

@@ -1,5 +1,6 @@
 """A student's pod as far as the agents can tell: hostname, mounts, processes of its own, and a student in it."""
 
+import select
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,14 +47,19 @@ class Pod:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        assert self._unshare.stdout is not None
-        said = self._unshare.stdout.readline()
+        said = self._first_line()
         if said != "booted\n":
             self._end()
             raise StepFailed(f"the pod {self._hostname} did not start: {said.strip() or 'it said nothing'}")
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
         self._init_pid = int(children)
         return self
+
+    def _first_line(self) -> str:
+        """What the pod says first; empty where it ends, or hangs, before."""
+        assert self._unshare.stdout is not None
+        spoken, _, _ = select.select([self._unshare.stdout], [], [], self._seconds)
+        return self._unshare.stdout.readline() if spoken else ""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -62,8 +68,11 @@ class Pod:
 
     def _end(self) -> None:
         self._unshare.kill()
-        # All in the pod has gone, and its mounts with it, when the last has closed its output.
-        self._unshare.communicate()
+        try:
+            # All in the pod has gone, and its mounts with it, when the last has closed its output.
+            self._unshare.communicate(timeout=self._seconds)
+        except subprocess.TimeoutExpired as error:
+            raise StepFailed(f"the pod {self._hostname} did not end within {self._seconds:g} s") from error
 
     def run(
         self, command: Sequence[str], directory: str, stdin: bytes = b""

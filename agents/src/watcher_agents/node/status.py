@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from watcher_agents.condition import PROBLEM
 from watcher_agents.node.agent_metrics import AgentMetrics, MetricsUnavailable, scrape
 from watcher_agents.node.installed_agents import AGENTS, Agent, environment_of, metrics_port
 from watcher_agents.node.mount_state import MOUNT_UNITS, MountState, mount_state
@@ -15,8 +16,6 @@ from watcher_agents.node.services import UnitState, unit_state
 from watcher_agents.settings import SettingError, lookup
 
 CURRENT_RELEASE = Path("/opt/watcher/current")
-_PROBLEM = "PROBLEM "
-"""What an agent's status line begins with where something is wrong."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,8 @@ def agent_status(agent: Agent, unit: UnitState, metrics: AgentMetrics | str, rel
     problems = []
     if unit.active != "active":
         problems.append(f"{agent.unit} is {unit.active} ({unit.sub}): journalctl -u {agent.unit}")
-    if unit.status.startswith(_PROBLEM):
-        problems.append(unit.status.removeprefix(_PROBLEM))
+    if unit.status.startswith(PROBLEM):
+        problems.append(unit.status.removeprefix(PROBLEM))
     if isinstance(metrics, str):
         if unit.active == "active":
             problems.append(f"no metrics: {metrics}")

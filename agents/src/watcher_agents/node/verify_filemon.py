@@ -6,23 +6,24 @@ pod's workspace; only the second, of a workspace that is watched already, shows 
 
 import hashlib
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from watcher_agents.filemon.rules import load_rules
-from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settings
+from watcher_agents.filemon.settings import SNAPSHOT_ROOT, WATCH_ROOT, FilemonSettings, read_filemon_settings
+from watcher_agents.mounts import mount_holding
 from watcher_agents.node.canary import HW_NAME, canary_of
 from watcher_agents.node.canary_records import CanaryRecords
-from watcher_agents.node.canary_volume import CanaryVolume
+from watcher_agents.node.canary_volume import CanaryVolume, run_command
 from watcher_agents.node.evidence import Evidence, Journal, Row
 from watcher_agents.node.installed_agents import AGENTS
 from watcher_agents.node.interruption import hold_off
-from watcher_agents.node.mount_state import MOUNT_UNITS, mount_state
+from watcher_agents.node.mount_state import hangs
 from watcher_agents.node.mount_table import host_mounts
 from watcher_agents.node.pod import PROJECT, Pod
 from watcher_agents.node.steps import StepFailed, Steps
+from watcher_agents.settings import absolute_path
 
 _FILE = "hello.c"
 
@@ -33,7 +34,7 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
     Raises what a step failed with, after everything that was made has been removed.
     """
     with steps.step("settings") as step:
-        _refuse_hung_mounts()
+        _refuse_hung_mounts(environ)
         settings = read_filemon_settings(environ)
         rules = load_rules(settings.agent.rules_file)
         if not (rules.is_assignment(HW_NAME.encode()) and rules.is_tracked_name(_FILE.encode())):
@@ -50,7 +51,7 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
             with steps.step("mount") as step:
                 step.detail = volume.mount()
             with steps.step("leftovers") as step:
-                _remove_tree(snapshots)
+                _remove_tree(snapshots, within)
                 step.detail = f"events of earlier runs removed: {records.remove()}"
             with steps.step("pod") as step:
                 volume.make_workspace()
@@ -60,13 +61,14 @@ def verify_filemon(environ: Mapping[str, str], journal: Journal | None, within: 
                 _prove_saves(pod, evidence, volume, settings)
 
 
-def _refuse_hung_mounts() -> None:
+def _refuse_hung_mounts(environ: Mapping[str, str]) -> None:
     """Even to look whether a directory of theirs is there would hang."""
-    table = host_mounts()
-    for point in MOUNT_UNITS:
-        mount = mount_state(point, table)
-        if mount.state == "hung":
-            raise StepFailed(f"{point} hangs: its server {mount.source} does not answer")
+    for setting in (WATCH_ROOT, SNAPSHOT_ROOT):
+        path = str(absolute_path(environ, *setting))
+        if hangs(path):
+            mount = mount_holding(path, host_mounts())
+            source = f" {mount.source}" if mount else ""
+            raise StepFailed(f"{path} hangs: its server{source} does not answer")
 
 
 def _prove_saves(pod: Pod, evidence: Evidence, volume: CanaryVolume, settings: FilemonSettings) -> None:
@@ -91,7 +93,7 @@ def _prove_saves(pod: Pod, evidence: Evidence, volume: CanaryVolume, settings: F
             raise StepFailed(f"GET /api/v1/events/{row['id']}/content is not what was saved")
     with steps.step("content on the snapshot volume") as step:
         path = settings.snapshot_root / row["snapshot_path"]
-        if path.read_bytes() != content:
+        if run_command(("cat", "--", str(path)), volume.seconds) != content:
             raise StepFailed(f"{path} is not what was saved")
         step.detail = str(path)
 
@@ -122,11 +124,10 @@ def _cleaned_up(steps: Steps, volume: CanaryVolume, snapshots: Path, records: Ca
         hold_off()
         with steps.step("cleanup"), ExitStack() as last_first:
             last_first.callback(records.remove)
-            last_first.callback(_remove_tree, snapshots)
+            last_first.callback(_remove_tree, snapshots, volume.seconds)
             last_first.callback(volume.unmount)
             last_first.callback(volume.remove_workspace)
 
 
-def _remove_tree(directory: Path) -> None:
-    with suppress(FileNotFoundError):
-        shutil.rmtree(directory)
+def _remove_tree(directory: Path, seconds: float) -> None:
+    run_command(("rm", "-rf", "--", str(directory)), seconds)

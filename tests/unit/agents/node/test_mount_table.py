@@ -1,7 +1,7 @@
 """What the node's mounts tell: which is a pod's, and how to mount an export the same way."""
 
 from watcher_agents.mounts import parse_mountinfo
-from watcher_agents.node.mount_table import differing_options, mounted_at, nfs_options, pod_mount_of
+from watcher_agents.node.mount_table import mounted_at, nfs_options, pod_mount_of
 
 TABLE = parse_mountinfo("""\
 25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
@@ -32,8 +32,3 @@ def test_a_pods_mount_is_of_the_same_export_and_not_our_own() -> None:
 def test_an_export_is_mounted_again_writable_and_without_what_mount_does_not_take() -> None:
     options = "rw,nosuid,relatime,vers=4.1,rsize=1048576,hard,proto=tcp,sec=sys"
     assert nfs_options(CODES) == options
-
-
-def test_the_options_in_which_two_mounts_differ_are_named() -> None:
-    assert differing_options(TABLE[4], TABLE[5]) == "nothing against addr=10.0.0.1,soft"
-    assert differing_options(CODES, CODES) == ""
