@@ -66,7 +66,6 @@ def test_a_filemon_that_records_is_proved_and_no_trace_is_left(stack: Stack) -> 
     assert_no_trace(stack)
 
 
-@pytest.mark.parametrize("stack", ["all"], indirect=True)
 def test_a_second_proof_right_after_the_first_goes_as_well(stack: Stack) -> None:
     for _ in range(2):
         steps = new_steps()

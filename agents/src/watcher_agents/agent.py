@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 import sqlite3
-import ssl
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -112,10 +111,7 @@ def run_agent(
         lifecycle = Lifecycle()
         lifecycle.stop_on_signals()
         lifecycle.reload_on_signal()
-        try:
-            backend = stack.enter_context(closing(BackendClient(settings, agent)))
-        except ssl.SSLError as error:
-            raise SettingError("WATCHER_CA_FILE", str(settings.ca_file), "a file with PEM certificates") from error
+        backend = stack.enter_context(closing(BackendClient(settings, agent)))
         delivery = Delivery(spool, backend, DeliveryMetrics(registry), content_store)
         condition, reloading = Condition(spool), Reloading()
         condition.add_check(delivery.failing)
@@ -137,7 +133,7 @@ def run_agent(
             manager.reloading()
             reloading.reload()
             manager.status(condition.line())
-            manager.ready()
+            manager.reloaded()
 
         log.info(
             "starting: watcher-%s %s node=%s backend=%s spooled=%d",

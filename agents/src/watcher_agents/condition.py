@@ -33,17 +33,16 @@ class Condition:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a thread does not get on: then systemd should hear no more, and start the agent anew."""
+        """Whether a thread fails to get on: then systemd should hear no more, and start the agent anew."""
         return any(heartbeat.is_stuck for heartbeat in self._heartbeats)
 
     def line(self) -> str:
         """The line; making it takes the spool's lock, so it also proves that no one holds it for ever."""
         backlog = self._spool.backlog()
-        problems = [problem for check in self._checks if (problem := check())]
+        checks = [*(heartbeat.problem for heartbeat in self._heartbeats), *self._checks]
+        problems = [problem for check in checks if (problem := check())]
         if backlog.rejected:
             problems.append(f"{backlog.rejected} events that the backend refused are set aside")
-        if self.is_stuck:
-            problems.append("a thread does not get on")
         parts = [self.work(), f"{backlog.events} events wait", _last(backlog.newest)]
         if not problems:
             return "; ".join(parts)

@@ -29,6 +29,7 @@ from watcher_agents.backend_client import (
 from watcher_agents.journal import about_work
 from watcher_agents.lifecycle import Lifecycle
 from watcher_agents.metrics import DeliveryMetrics
+from watcher_agents.sink_state import SinkState
 from watcher_agents.spool import Content, Spool, SpooledEvent
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ class Delivery:
         self._content_store = content_store
         self._store_thread: threading.Thread | None = None
         self._send_thread: threading.Thread | None = None
-        self._failing: dict[str, tuple[float, BaseException | None]] = {}
+        self._volume_state = SinkState("snapshot_volume")
+        self._backend_state = SinkState("backend")
         self._finish_storing = threading.Event()
         self._finish_sending = threading.Event()
         self._abandon = threading.Event()
@@ -108,24 +110,18 @@ class Delivery:
         return not any(thread.is_alive() for thread in threads)
 
     def failing(self) -> str | None:
-        """Which sinks fail, since when and why, in a few words; None where none does."""
-        now = time.monotonic()
-        return (
-            "; ".join(
-                f"{sink} failing for {now - since:.0f} s ({error}), nothing is lost"
-                for sink, (since, error) in sorted(self._failing.items())
-            )
-            or None
-        )
+        """Which sinks fail or hang, since when and why, in a few words; None where none does."""
+        states = (self._volume_state, self._backend_state)
+        return "; ".join(problem for state in states if (problem := state.problem())) or None
 
     def _store_contents(self) -> None:
-        self._empty("snapshot_volume", self._store_batch, OSError, self._finish_storing)
+        self._empty(self._volume_state, self._store_batch, OSError, self._finish_storing)
 
     def _send_events(self) -> None:
-        self._empty("backend", self._send_batch, BackendUnavailable, self._finish_sending)
+        self._empty(self._backend_state, self._send_batch, BackendUnavailable, self._finish_sending)
 
     def _empty(
-        self, sink: str, step: Callable[[], bool], failure: type[Exception], finish: threading.Event
+        self, sink: SinkState, step: Callable[[], bool], failure: type[Exception], finish: threading.Event
     ) -> None:
         """Repeat `step` while it finds something to do, wait for arrivals when it does not."""
         retrying = Retrying(
@@ -133,6 +129,7 @@ class Delivery:
             wait=_BackOff(),
             stop=stop_when_event_set(self._abandon),
             sleep=sleep_using_event(self._abandon),
+            before=lambda _: sink.begun(),
             before_sleep=lambda attempt: self._report(sink, attempt),
         )
         while not self._abandon.is_set():
@@ -141,21 +138,20 @@ class Delivery:
                 found = retrying(step)
             except RetryError:
                 return
-            self._failing.pop(sink, None)
+            sink.succeeded()
             if not found:
                 if finish.is_set():
                     return
                 self._spool.wait_for_arrival(seen)
 
-    def _report(self, sink: str, attempt: RetryCallState) -> None:
-        self._metrics.failures.labels(sink).inc()
+    def _report(self, sink: SinkState, attempt: RetryCallState) -> None:
+        self._metrics.failures.labels(sink.name).inc()
         error = attempt.outcome.exception() if attempt.outcome else None
         wait = attempt.next_action.sleep if attempt.next_action else 0.0
-        since, _ = self._failing.get(sink, (time.monotonic(), None))
-        self._failing = {**self._failing, sink: (since, error)}
+        sink.failed(str(error))
         log.warning(
             "%s failed: %s; events=%d wait, nothing is lost, next try in %.1f s",
-            sink,
+            sink.name,
             error,
             self._spool.backlog().events,
             wait,

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-STUCK_SECONDS = 60.0
-"""A thread that works for so long without a beat, and is not waiting in the kernel, does not get on any more."""
+SILENT_SECONDS = 60.0
+"""A thread that works for so long without a beat does not get on."""
+
+_UNINTERRUPTIBLE = "D"
 
 
 class Heartbeat:
@@ -28,22 +30,35 @@ class Heartbeat:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the thread is at work without getting on.
+        """Whether the thread is at work without getting on, by its own fault.
 
-        One in uninterruptible sleep is not stuck but waits for a server that hangs (proc_pid_stat(5), state D):
-        a restart would not help it, and would lose what it knows.
+        One in uninterruptible sleep (proc_pid_stat(5), state D) is not: it waits for a server that hangs. A
+        restart would not help it, and would lose what it knows.
         """
-        beaten_at, thread = self._beaten_at, self._thread
-        if beaten_at is None or thread is None or self._clock() - beaten_at < STUCK_SECONDS:
-            return False
-        return _state(thread) != "D"
+        thread = self._silent_thread()
+        return thread is not None and thread_state(thread) != _UNINTERRUPTIBLE
+
+    def problem(self) -> str | None:
+        """In what way the thread does not get on; None where it does, or rests."""
+        thread = self._silent_thread()
+        if thread is None:
+            return None
+        if thread_state(thread) == _UNINTERRUPTIBLE:
+            return f"capture waits for more than {SILENT_SECONDS:.0f} s for a file system that does not answer"
+        return f"capture has not got on for {SILENT_SECONDS:.0f} s"
+
+    def _silent_thread(self) -> int | None:
+        """The thread, where it works and has not beaten for too long."""
+        beaten_at = self._beaten_at
+        silent = beaten_at is not None and self._clock() - beaten_at >= SILENT_SECONDS
+        return self._thread if silent else None
 
 
-def _state(thread: int) -> str:
+def thread_state(thread: int) -> str:
     """The state letter of one of this process's threads; empty where it has ended."""
     try:
         stat = Path(f"/proc/self/task/{thread}/stat").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
     # The name before it may hold anything, a closing bracket too.
     return stat.rpartition(")")[2].split()[0]

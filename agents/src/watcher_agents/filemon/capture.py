@@ -70,7 +70,9 @@ class FileCapture:
         captured: CapturedVersions,
         spool: Spool,
         metrics: FilemonMetrics,
+        heartbeat: Heartbeat,
     ) -> None:
+        """`heartbeat`: of the thread that looks."""
         self._watch_root = watch_root
         self._root_fd = root_fd
         self._rules = rules
@@ -79,8 +81,7 @@ class FileCapture:
         self._spool = spool
         self._metrics = metrics
         self._boot_id = wire.read_boot_id()
-        self.heartbeat = Heartbeat()
-        """Of the thread that looks."""
+        self._heartbeat = heartbeat
 
     def use_rules(self, rules: FileRules) -> None:
         """Go by these rules from now on."""
@@ -94,7 +95,7 @@ class FileCapture:
         outcome = Outcome()
         group = _Group()
         for look in looks:
-            self.heartbeat.beat()
+            self._heartbeat.beat()
             source = parse_source_path(look.path, self._rules)
             if source is None:
                 continue

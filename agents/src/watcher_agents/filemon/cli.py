@@ -16,6 +16,7 @@ from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settin
 from watcher_agents.filemon.snapshot_volume import SnapshotVolume
 from watcher_agents.filemon.watched_tree import WatchedTree
 from watcher_agents.filemon.workspaces import PodMounts, choose_mode
+from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.rules_file import RulesError
 from watcher_agents.settings import SettingError, rules_file
 
@@ -39,15 +40,19 @@ def _capturing(settings: FilemonSettings, rules: FileRules, parts: AgentParts) -
     metrics = FilemonMetrics(parts.registry)
     captured = CapturedVersions(parts.state)
     mode = choose_mode(settings.workspaces)
-    with closing(Inotify()) as inotify, closing(WatchedTree(settings.watch_root, inotify, rules)) as tree:
+    heartbeat = Heartbeat()
+    with (
+        closing(Inotify()) as inotify,
+        closing(WatchedTree(settings.watch_root, inotify, rules, heartbeat)) as tree,
+    ):
         capture = FileCapture(
-            str(settings.watch_root), tree.root_fd, rules, parts.state, captured, parts.spool, metrics
+            str(settings.watch_root), tree.root_fd, rules, parts.state, captured, parts.spool, metrics, heartbeat
         )
         pod_mounts = PodMounts(settings.watch_root) if mode == "pods" else None
-        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts, parts.ready)
+        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts, heartbeat, parts.ready)
         parts.condition.work = monitor.work
         parts.condition.add_check(monitor.problem)
-        parts.condition.add_heartbeat(capture.heartbeat)
+        parts.condition.add_heartbeat(heartbeat)
         parts.reloading.read_rules = lambda: monitor.inbox.put(
             NewRules(load_rules(rules_file(os.environ, "filemon")))
         )

@@ -1,7 +1,6 @@
 """The thread that decides: what an inotify event means, when a file is looked at, which workspaces are watched."""
 
 import logging
-import math
 import queue
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from enum import Enum, auto
 
 import pyinotify
 
+from watcher_agents.filemon.blindness import Blindness
 from watcher_agents.filemon.capture import FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.inotify import InotifyEvent
@@ -18,7 +18,8 @@ from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.schedule import Schedule
 from watcher_agents.filemon.source_path import parse_source_path
 from watcher_agents.filemon.watched_tree import WatchedTree
-from watcher_agents.filemon.workspaces import PodMounts
+from watcher_agents.filemon.workspaces import Mounted, PodMounts
+from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.journal import about_work
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ SETTLE_SECONDS = 0.1
 """A file found in a new directory may still be open; most are closed within this time."""
 RETRY_SECONDS = 5.0
 """How soon to try again what could not be read or watched."""
-BLIND_REPEAT_SECONDS = 3600.0
-"""How often blindness is told in the log while it lasts."""
 LINGER_SECONDS = 10.0
 """How long a workspace is watched after its pod has gone: its last events are in the queue still."""
 
@@ -71,6 +70,7 @@ class FileMonitor:
         captured: CapturedVersions,
         metrics: FilemonMetrics,
         pod_mounts: PodMounts | None,
+        heartbeat: Heartbeat,
         ready: Callable[[], None],
     ) -> None:
         """`pod_mounts`: whose workspaces to watch; None: all. `ready` is called once it watches."""
@@ -81,18 +81,17 @@ class FileMonitor:
         self._metrics = metrics
         self._pod_mounts = pod_mounts
         self._ready = ready
-        self._heartbeat = capture.heartbeat
-        self._blind: dict[bytes, str] = {}
-        self._blind_told_at = -math.inf
-        self._schedule = Schedule(rules.quiet_seconds * _QUIET_PERIODS, time.monotonic)
-        self._workspaces: frozenset[bytes] = frozenset()
+        self._heartbeat = heartbeat
+        self._blindness = Blindness()
+        self._schedule = Schedule(_longest_wait(rules), time.monotonic)
+        self._workspaces: Mounted = {}
         self._leaving: dict[bytes, float] = {}
         self._retry_unwatched_at: float | None = None
         self.inbox: queue.SimpleQueue[InotifyEvent | NewRules | Notice] = queue.SimpleQueue()
         metrics.watches.set_function(lambda: len(tree))
         metrics.unwatched.set_function(lambda: len(tree.unwatched))
         metrics.waiting.set_function(lambda: len(self._schedule))
-        metrics.blind.set_function(lambda: len(self._blind))
+        metrics.blind.set_function(lambda: len(self._blindness))
         metrics.workspaces.set_function(self._count_workspaces)
 
     def run(self) -> None:
@@ -146,8 +145,8 @@ class FileMonitor:
         if self._retry_unwatched_at is not None:
             times.append(self._retry_unwatched_at)
         waits = [max(0.0, moment - time.monotonic()) for moment in times]
-        due = self._schedule.seconds_until_due()
-        return min([*waits, *([] if due is None else [due])], default=None)
+        dues = (self._schedule.seconds_until_due(), self._blindness.seconds_until_due())
+        return min([*waits, *(due for due in dues if due is not None)], default=None)
 
     def _handle(self, event: InotifyEvent) -> None:
         if event.mask & pyinotify.IN_Q_OVERFLOW:
@@ -195,41 +194,26 @@ class FileMonitor:
         if self._pod_mounts is None:
             return
         found = self._pod_mounts.look()
-        mounted = frozenset(found.workspaces)
-        for workspace in mounted - self._workspaces:
-            # Also one that was lingering: it may have been deleted and made anew meanwhile.
-            self._leaving.pop(workspace, None)
-            self._catch_up(workspace)
-            log.info("watching workspace: its pod came", extra=about_work(workspace.decode()))
-        for workspace in self._workspaces - mounted:
+        former, self._workspaces = self._workspaces, found.workspaces
+        for workspace, points in found.workspaces.items():
+            # Also one that lingers, or whose pod was replaced between two looks: it may have been deleted and made
+            # anew meanwhile, and the watches are on what was deleted.
+            if points - former.get(workspace, frozenset()):
+                self._leaving.pop(workspace, None)
+                self._catch_up(workspace)
+                log.info("watching workspace: its pod came", extra=about_work(workspace.decode()))
+        for workspace in former.keys() - found.workspaces.keys():
             self._leaving[workspace] = time.monotonic() + LINGER_SECONDS
-        self._workspaces = mounted
-        self._blind = found.blind
-        self._tell_of_blindness()
-
-    def _tell_of_blindness(self) -> None:
-        """One line an hour while inotify cannot see what some pods write."""
-        now = time.monotonic()
-        if self._blind and now - self._blind_told_at >= BLIND_REPEAT_SECONDS:
-            self._blind_told_at = now
-            log.error("%s", self._blindness())
-
-    def _blindness(self) -> str:
-        workspace, why = next(iter(self._blind.items()))
-        return (
-            f"inotify is blind to {len(self._blind)} workspaces: their pods' mounts share no superblock with"
-            f" the watch root ({workspace.decode()}: {why})"
-        )
+        self._blindness.found(found.blind)
 
     def problem(self) -> str | None:
         """What is wrong with watching, None where nothing is."""
         problems = []
-        if self._blind:
-            problems.append(self._blindness())
-        if self._tree.unwatched:
+        if blindness := self._blindness.problem():
+            problems.append(blindness)
+        if unwatched := len(self._tree.unwatched):
             problems.append(
-                f"{len(self._tree.unwatched)} directories cannot be watched or read, they are scanned every"
-                f" {RETRY_SECONDS:.0f} s"
+                f"{unwatched} directories cannot be watched or read, they are scanned every {RETRY_SECONDS:.0f} s"
             )
         return "; ".join(problems) or None
 
@@ -245,6 +229,7 @@ class FileMonitor:
         self._rules = rules
         self._capture.use_rules(rules)
         self._tree.use_rules(rules)
+        self._schedule.longest_wait = _longest_wait(rules)
         self._rescan()
 
     def _rescan(self) -> None:
@@ -254,7 +239,6 @@ class FileMonitor:
     def _catch_up(self, directory: bytes) -> None:
         """Compare the tree below `directory` with what was last captured: watch it, look at every difference."""
         for path in self._tree.watch_and_scan(directory):
-            self._heartbeat.beat()
             self._schedule.put(path, 0.0, recovered=True)
         for path in self._captured.paths_beneath(directory):
             self._schedule.put(path, 0.0, recovered=True)
@@ -268,12 +252,13 @@ class FileMonitor:
                 self._schedule.put_back(look, RETRY_SECONDS)
 
     def _tidy(self) -> None:
-        """Stop watching workspaces whose pods are long gone; try again to watch what could not be watched."""
+        """Let go of workspaces whose pods are long gone; tell and try again what cannot be watched."""
         now = time.monotonic()
         for workspace in [name for name, moment in self._leaving.items() if moment <= now]:
             del self._leaving[workspace]
             self._tree.unwatch(workspace)
             log.info("workspace no longer watched: its pod went", extra=about_work(workspace.decode()))
+        self._blindness.tell_where_due()
         if not self._tree.unwatched:
             self._retry_unwatched_at = None
         elif self._retry_unwatched_at is None:
@@ -282,3 +267,8 @@ class FileMonitor:
             for directory in sorted(self._tree.unwatched):
                 self._catch_up(directory)
             self._retry_unwatched_at = now + RETRY_SECONDS
+
+
+def _longest_wait(rules: FileRules) -> float:
+    """Seconds after which a file is captured although it is still being written."""
+    return rules.quiet_seconds * _QUIET_PERIODS

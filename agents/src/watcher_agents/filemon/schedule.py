@@ -22,7 +22,7 @@ class Schedule:
     """
 
     def __init__(self, longest_wait: float, clock: Callable[[], float]) -> None:
-        self._longest_wait = longest_wait
+        self.longest_wait = longest_wait
         self._clock = clock
         self._waiting: dict[bytes, _Waiting] = {}
         self._heap: list[tuple[float, bytes]] = []
@@ -39,7 +39,7 @@ class Schedule:
         now = self._clock()
         entry = self._waiting.get(path)
         since = entry.since if entry else now
-        due = min(now + delay, since + self._longest_wait)
+        due = min(now + delay, since + self.longest_wait)
         was_complete = entry is not None and entry.complete
         self._waiting[path] = _Waiting(due, since, recovered, complete or was_complete)
         # A postponed file keeps its place in the heap and is moved when that comes up: a file that is written
@@ -68,7 +68,7 @@ class Schedule:
                 heapq.heappush(self._heap, (entry.due, path))
                 continue
             del self._waiting[path]
-            final = now - entry.since >= self._longest_wait
+            final = now - entry.since >= self.longest_wait
             looks.append(Look(path, entry.recovered, final, entry.since))
         return looks
 

@@ -2,13 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from watcher_agents.filemon.inotify import DIRECTORY_MASK, SOURCE_MASK, Inotify, WatchLimitReached
 from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.safe_open import directory_beneath
 from watcher_agents.filemon.source_path import may_hold_sources, parse_source_path
+from watcher_agents.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +20,12 @@ class WatchedTree:
     Directories are named by their path below the watch root; the root itself is the empty path.
     """
 
-    def __init__(self, root: Path, inotify: Inotify, rules: FileRules) -> None:
-        """Raises OSError where the root cannot be opened."""
+    def __init__(self, root: Path, inotify: Inotify, rules: FileRules, heartbeat: Heartbeat) -> None:
+        """`heartbeat`: of the thread that walks. Raises OSError where the root cannot be opened."""
         self.root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._inotify = inotify
         self._rules = rules
+        self._heartbeat = heartbeat
         self._directory_of: dict[int, bytes] = {}
         self._watch_of: dict[bytes, int] = {}
         self.unwatched: set[bytes] = set()
@@ -47,6 +49,7 @@ class WatchedTree:
         """
         waiting = [directory]
         while waiting:
+            self._heartbeat.beat()
             current = waiting.pop()
             try:
                 entries = self._watch_and_list(current)
@@ -84,8 +87,7 @@ class WatchedTree:
     def use_rules(self, rules: FileRules) -> None:
         """Go by these rules from now on; what counts no longer is watched no longer."""
         self._rules = rules
-        for directory in [path for path in self._watch_of if path and not self.counts(path)]:
-            self.unwatch(directory)
+        self._let_go(lambda path: path != b"" and not self.counts(path))
 
     def counts(self, directory: bytes) -> bool:
         """Whether a directory can lead to a tracked file."""
@@ -115,11 +117,14 @@ class WatchedTree:
     def unwatch(self, directory: bytes) -> None:
         """Stop watching `directory` and all below it."""
         below = directory + b"/"
-        for path in [path for path in self._watch_of if path == directory or path.startswith(below)]:
+        self._let_go(lambda path: path == directory or path.startswith(below))
+
+    def _let_go(self, chosen: Callable[[bytes], bool]) -> None:
+        for path in [path for path in self._watch_of if chosen(path)]:
             watch = self._watch_of.pop(path)
             del self._directory_of[watch]
             self._inotify.unwatch(watch)
-        self.unwatched = {path for path in self.unwatched if path != directory and not path.startswith(below)}
+        self.unwatched = {path for path in self.unwatched if not chosen(path)}
 
     def dropped(self, watch: int) -> None:
         """Take note that the kernel dropped a watch, because its directory is gone."""

@@ -12,6 +12,7 @@ import pytest
 from watcher_agents.filemon.inotify import Inotify
 from watcher_agents.filemon.rules import load_rules
 from watcher_agents.filemon.watched_tree import WatchedTree
+from watcher_agents.heartbeat import Heartbeat
 
 WORKSPACE = "os-1-202012180"
 
@@ -19,7 +20,8 @@ WORKSPACE = "os-1-202012180"
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[WatchedTree]:
     (tmp_path / WORKSPACE / "hw1" / "src").mkdir(parents=True)
-    with closing(Inotify()) as inotify, closing(WatchedTree(tmp_path, inotify, load_rules(None))) as watched:
+    rules = load_rules(None)
+    with closing(Inotify()) as inotify, closing(WatchedTree(tmp_path, inotify, rules, Heartbeat())) as watched:
         yield watched
 
 
