@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
+INVENTORIES := inventory/example inventory/local
 
 .PHONY: help
 help: ## Show this list
@@ -24,12 +25,32 @@ test: setup-lab ## Run all tests, the demo among them
 	$(BIN)/pytest
 
 .PHONY: lint
-lint: setup ## Check style, types, YAML and shell scripts
+lint: setup ## Check style, types, YAML, shell scripts, roles and playbooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
-	shellcheck .ci/run tests/lab/bootstrap
+	shellcheck .ci/image .ci/run tests/lab/bootstrap
+	$(BIN)/ansible-lint --profile production --offline playbooks roles
+	for inventory in $(INVENTORIES); do \
+	    $(BIN)/ansible-playbook --syntax-check --inventory $$inventory $(wildcard playbooks/*.yml) || exit 1; \
+	done
+
+.PHONY: release
+release: setup ## Build the archives that the roles install, to dist/
+	$(BIN)/python .ci/release.py
+
+.PHONY: lock
+lock: setup ## Lock the releases' dependencies anew, after they changed
+	$(BIN)/python .ci/release.py lock
+
+.PHONY: image
+image: setup ## Build the backend's image: make image TAG=20260301-1 [IMAGE=…] [BUILDER=…] [VERSION=…]
+	@.ci/image
+
+.PHONY: docs
+docs: setup ## Write the roles' variables into docs/ansible.md
+	$(BIN)/python .ci/role_docs.py
 
 .PHONY: format
 format: setup ## Bring the code into its form
@@ -42,4 +63,4 @@ bench: setup ## Measure the time from a save to its row over REST
 
 .PHONY: clean
 clean: ## Remove what the others made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

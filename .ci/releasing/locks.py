@@ -10,6 +10,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
 from releasing.distributions import DISTRIBUTIONS
 from releasing.errors import ReleaseError
 

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
+
 from releasing.cache import BuildCache
 from releasing.errors import ReleaseError
 from releasing.locks import Locked, marker_applies, read_lock

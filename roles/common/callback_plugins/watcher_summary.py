@@ -17,7 +17,9 @@ description:
 author: Watcher
 """
 
+_HEADINGS = ["NODE", "RESULT", "RELEASE", "FILEMON", "PROCMON", "MOUNT", "WAITING", "LAST EVENT"]
 _LONGEST = 400
+"""Characters of a reason; some errors of Ansible carry a whole traceback."""
 
 
 class CallbackModule(CallbackBase):
@@ -56,14 +58,13 @@ class CallbackModule(CallbackBase):
             failed = bool(summary["failures"] or summary["unreachable"])
             rows.append([host, _outcome(summary), *_columns(report)])
             if failed and host in self._reasons:
-                told.append(f"{host}: {self._reasons[host]}" if host not in self._reasons[host] else self._reasons[host])
+                reason = self._reasons[host]
+                told.append(reason if host in reason else f"{host}: {reason}")
             told += [f"{host}: {note}" for note in _notes(report)]
         told += custom.get("_run", {}).get("watcher_notes", [])
         seconds = (datetime.now(timezone.utc) - self._began).total_seconds()
         self._display.banner(f"WATCHER {self._playbook} {self._began:%Y-%m-%d %H:%M:%S} UTC, {seconds:.0f} s")
-        for line in _table([["NODE", "RESULT", "RELEASE", "FILEMON", "PROCMON", "MOUNT", "WAITING", "LAST EVENT"], *rows]):
-            self._display.display(line)
-        for line in told:
+        for line in [*_table([_HEADINGS, *rows]), *told]:
             self._display.display(line)
 
 
@@ -81,7 +82,7 @@ def _outcome(summary: dict[str, int]) -> str:
 
 
 def _columns(report: dict[str, Any]) -> list[str]:
-    """Release, filemon, procmon, mount, what waits, last event: from a status if there is one, else from the roles."""
+    """Release, filemon, procmon, mount, what waits, last event: of a status if there is one, else of the roles."""
     status = report.get("status")
     if not status:
         before, now = report.get("before"), report.get("release", "")
@@ -90,10 +91,8 @@ def _columns(report: dict[str, Any]) -> list[str]:
         return [release, *agents, report.get("mount", ""), "", ""]
     agents = status["agents"]
     states = [_state(agents[name]) if name in agents else "absent" for name in ("filemon", "procmon")]
-    mounts = status["mounts"].values()
-    mount = "mounted" if all(each["state"] == "mounted" for each in mounts) else ", ".join(
-        f"{point} {each['state']}" for point, each in status["mounts"].items() if each["state"] != "mounted"
-    )
+    amiss = [f"{point} {each['state']}" for point, each in status["mounts"].items() if each["state"] != "mounted"]
+    mount = ", ".join(amiss) or "mounted"
     waiting = [agent["spool_events"] for agent in agents.values() if agent["spool_events"] is not None]
     last = max((agent["last_event_at"] for agent in agents.values() if agent["last_event_at"]), default="")
     return [str(status["release"] or ""), *states, mount, str(sum(waiting)) if waiting else "?", last]
@@ -113,13 +112,13 @@ def _state(agent: dict[str, Any]) -> str:
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
-    notes = [report["note"]] if report.get("note") else []
+    notes: list[str] = [report["note"]] if report.get("note") else []
     for agent in ("filemon", "procmon"):
         notes += report.get(f"notes_{agent}", [])
     status = report.get("status") or {}
     for name, agent in status.get("agents", {}).items():
         notes += [f"{name}: {problem}" for problem in agent["problems"]]
-    return notes + status.get("problems", [])
+    return [*notes, *status.get("problems", [])]
 
 
 def _table(rows: list[list[str]]) -> list[str]:
@@ -127,4 +126,5 @@ def _table(rows: list[list[str]]) -> list[str]:
     used = [column for column in zip(*rows, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in used]
     lines = zip(*used, strict=True)
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    return ["  ".join(line).rstrip() for line in padded]

@@ -51,6 +51,7 @@ _LIMITS = ("max_user_watches", "max_user_instances", "max_queued_events")
 
 
 def main():
+    """Gather everything and answer."""
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "list", "elements": "str", "default": []},
@@ -137,7 +138,9 @@ def missing_packages(module, names):
 def unit_state(module, unit):
     """The unit's `load` and `active` states and, where it runs, the release directory that it was started in."""
     properties = ["LoadState", "ActiveState", "MainPID", "UnitFileState"]
-    code, out, _ = module.run_command(["systemctl", "show", "--property=" + ",".join(properties), unit], check_rc=False)
+    code, out, _ = module.run_command(
+        ["systemctl", "show", "--property=" + ",".join(properties), unit], check_rc=False
+    )
     if code != 0:
         return {"load": "not-found", "active": "inactive", "enabled": False, "release": None}
     found = dict(line.partition("=")[::2] for line in out.splitlines())

@@ -82,6 +82,7 @@ _NOT_COMPARED = ("addr", "clientaddr", "namlen", "noatime", "relatime", "retrans
 
 
 def main():
+    """Read the node's mounts and answer what they tell."""
     module = AnsibleModule(
         argument_spec={
             "point": {"type": "path", "required": True},
@@ -135,7 +136,7 @@ def compare(mounts, point, server, path):
 
 
 def is_of(mount, server, path):
-    """Whether a mount shows this export, or a directory of it; the server counts as an address, whatever its name."""
+    """Whether a mount shows this export, or a directory of it; the server is compared by its address."""
     if not server or not mount["type"].startswith("nfs"):
         return False
     host, _, shown = mount["source"].rpartition(":/")
@@ -156,7 +157,10 @@ def difference(ours, theirs):
 
 def why(point, differs):
     """One line that says what keeps the mount at `point` and ours apart."""
-    words = ["{} there, {} here".format(shown(name, theirs), shown(name, ours)) for name, (ours, theirs) in differs.items()]
+    words = [
+        "{} there, {} here".format(shown(name, theirs), shown(name, ours))
+        for name, (ours, theirs) in differs.items()
+    ]
     return "{}: {}".format(point, ", ".join(words) or "the same options, but another address or network namespace")
 
 
