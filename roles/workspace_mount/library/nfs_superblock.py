@@ -44,15 +44,17 @@ device:
   returned: always
   type: str
 pods:
-  description: How many other mounts of the export there are on this node.
+  description:
+    - How many mounts of single workspaces there are on this node, which is what students' pods have.
+    - Where there is none, how many other mounts of the export.
   returned: always
   type: int
 pod_options:
-  description: Options of such a mount, as mount(8) takes them; empty where there is none.
+  description: The options that most of them have, as mount(8) takes them; empty where there is none.
   returned: always
   type: str
 blind:
-  description: Each other mount with another device than ours, and which options differ.
+  description: Each of them with another device than ours, and which options differ.
   returned: always
   type: list
   elements: dict
@@ -120,13 +122,13 @@ def compare(mounts, point, server, path):
     """What the module returns, from the node's mounts."""
     # Of two mounts at one point the later one is what is seen.
     ours = [mount for mount in mounts if mount["point"] == point][-1:]
-    others = [mount for mount in mounts if mount["point"] != point and is_of(mount, server, path)]
+    others = of_pods([mount for mount in mounts if mount["point"] != point and is_of(mount, server, path)], path)
     device = ours[0]["device"] if ours else ""
     return {
         "mounted": bool(ours),
         "device": device,
         "pods": len(others),
-        "pod_options": as_given(others[0]["options"]) if others else "",
+        "pod_options": most_common([as_given(mount["options"]) for mount in others]),
         "blind": [
             {"point": mount["point"], "why": why(mount["point"], difference(ours[0]["options"], mount["options"]))}
             for mount in others
@@ -139,10 +141,26 @@ def is_of(mount, server, path):
     """Whether a mount shows this export, or a directory of it; the server is compared by its address."""
     if not server or not mount["type"].startswith("nfs"):
         return False
-    host, _, shown = mount["source"].rpartition(":/")
-    address = mount["options"].get("addr") or host.strip("[]")
-    shown, path = "/" + shown.strip("/"), "/" + path.strip("/")
-    return address == server and (shown == path or shown.startswith(path + "/"))
+    address = mount["options"].get("addr") or mount["source"].rpartition(":/")[0].strip("[]")
+    path = path.strip("/")
+    # Of an export that is the server's root everything is below it.
+    return address == server and (not path or (directory(mount) + "/").startswith("/" + path + "/"))
+
+
+def of_pods(mounts, path):
+    """Those of single workspaces, where there are any: what shows more is kubelet's, or no student's."""
+    workspaces = "/" + (path.strip("/") + "/workspace/").lstrip("/")
+    return [mount for mount in mounts if directory(mount).startswith(workspaces)] or mounts
+
+
+def most_common(found):
+    """The text that is there most often, of several the first; empty where there is none."""
+    return max(found, key=found.count, default="")
+
+
+def directory(mount):
+    """What an NFS mount shows of its server, without a slash at the end."""
+    return "/" + mount["source"].rpartition(":/")[2].strip("/")
 
 
 def difference(ours, theirs):
