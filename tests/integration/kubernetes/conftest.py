@@ -95,7 +95,8 @@ def served(cluster: Cluster, directory: Path) -> Iterator[tuple[KubernetesApi, P
 
 def _read(output: str, errors: str) -> Run:
     try:
-        report = json.loads(output[output.index("{") :])
+        # After it comes the summary of the run.
+        report, _ = json.JSONDecoder().raw_decode(output[output.index("{") :])
     except ValueError:
         raise AssertionError(f"ansible-playbook said:\n{output}\n{errors}") from None
     results = [

@@ -1,5 +1,7 @@
 """Releases to roll out, good ones and two that are broken on purpose; three bare nodes to roll them out on."""
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +13,12 @@ import pytest
 from integration.release.release_build import copy_checkout
 from lab.fixtures import machine, pytest_runtest_makereport
 from lab.fleet import Fleet
+from lab.node import Node
 from lab.playbooks import REPOSITORY, Playbooks
 
 __all__ = ["machine", "pytest_runtest_makereport"]
 
+_PACKAGES = ("linux-libc-dev", "python3-bpfcc", "python3-systemd", "python3-venv")
 _RELEASE = REPOSITORY / ".ci" / "release.py"
 _CLI = "agents/src/watcher_agents/procmon/cli.py"
 _MONITOR = "agents/src/watcher_agents/filemon/monitor.py"
@@ -80,7 +84,7 @@ def fleet() -> Iterator[Fleet]:
 
 @pytest.fixture
 def playbooks(fleet: Fleet, releases: Releases, tmp_path: Path) -> Playbooks:
-    """The playbooks against the fleet; the backend is a service on its first node."""
+    """The playbooks against the fleet; its first node runs the backend, its last reaches no package mirror."""
     inventory = fleet.inventory(
         tmp_path / "hosts.yml",
         ansible_become=True,
@@ -95,6 +99,23 @@ def playbooks(fleet: Fleet, releases: Releases, tmp_path: Path) -> Playbooks:
         backend_archive=releases.archive(releases.first, "backend"),
         backend_version=releases.first,
     )
-    group = tmp_path / "backend.yml"
-    group.write_text("backend:\n  hosts:\n    worker-1:\n")
-    return Playbooks(inventory, group)
+    packages = _cut_off(fleet["worker-3"], tmp_path / "packages")
+    more = tmp_path / "more.yml"
+    more.write_text(
+        "backend:\n  hosts:\n    worker-1:\n"
+        f"workers:\n  hosts:\n    worker-3:\n      common_deb_folder: {packages}\n"
+    )
+    return Playbooks(inventory, more)
+
+
+def _cut_off(node: Node, directory: Path) -> Path:
+    """Take a node's package mirrors away; the folder of packages that such a node is installed from."""
+    directory.mkdir()
+    simulate = f"apt-get --simulate --no-install-recommends install {' '.join(_PACKAGES)}"
+    simulated = node.run(f"apt-get update -qq && {simulate}").stdout
+    for name in re.findall(r"^Inst (\S+)", simulated, re.MULTILINE):
+        (package,) = (node.root / "var/cache/apt/archives").glob(f"{name}_*.deb")
+        shutil.copy(package, directory)
+    node.run("mount -t tmpfs tmpfs /var/cache/apt/archives && mkdir /var/cache/apt/archives/partial")
+    node.run("mount -t tmpfs tmpfs /var/lib/apt/lists && mkdir /var/lib/apt/lists/partial")
+    return directory
