@@ -223,7 +223,7 @@ class _BackOff(wait_base):
         return wait
 
 
-def _workspace(body: wire.Event) -> str:
+def workspace_of(body: wire.Event) -> str:
     """The workspace's name as it is written; the event's student id is a number, without leading zeros."""
     if body.get("snapshot_path"):
         return str(body["snapshot_path"]).partition("/")[0]
@@ -234,7 +234,7 @@ def _workspace(body: wire.Event) -> str:
 
 def _log_outcome(body: wire.Event, result: Result) -> None:
     what = body["filename"] if body["type"] == "snapshot" else body["target_path"]
-    extra = about_work(_workspace(body), body["hw_name"], body["id"])
+    extra = about_work(workspace_of(body), body["hw_name"], body["id"])
     if result.status == "rejected":
         log.error(
             "API refused: type=%s file=%s id=%s set aside: %s",

@@ -106,3 +106,27 @@ while True:
         kept = [event.body["id"] for event in Spool(state).ready(100_000, 1 << 30)]
     assert kept[:promised] == [str(number) for number in range(promised)]
     assert promised <= len(kept) <= promised + 1
+
+
+def test_the_time_of_the_last_event_outlives_its_delivery_and_a_restart(tmp_path: Path) -> None:
+    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as state:
+        spool = Spool(state)
+        assert spool.backlog().newest == 0.0
+        add(state, spool, "a")
+        newest = spool.backlog().newest
+        assert newest > 0.0
+        spool.settle(acknowledged=spool.ready(1, 1000), rejected=[])
+    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as state:
+        assert Spool(state).backlog() == Backlog(events=0, unstored=0, rejected=0, bytes=0, newest=newest)
+
+
+def test_a_spool_of_the_release_before_opens_and_keeps_its_events(tmp_path: Path) -> None:
+    """Release 0.1.0 kept no time of the last event."""
+    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as state:
+        add(state, Spool(state), "a")
+        with state.transaction() as transaction:
+            transaction.execute("DROP TABLE newest")
+    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as state:
+        spool = Spool(state)
+        assert [event.body["id"] for event in spool.ready(10, 1000)] == ["a"]
+        assert spool.backlog().newest == 0.0

@@ -51,13 +51,17 @@ class PodMounts:
 
     def look(self) -> Found:
         """What is mounted now."""
-        own_mounts = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+        return self.found(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"), self._read())
+
+    def found(self, own_mountinfo: str, host_mountinfo: str) -> Found:
+        """What is mounted by the mountinfo of this process and of the node."""
+        own_mounts = parse_mountinfo(own_mountinfo)
         watch_root = os.path.realpath(self._watch_root)
         own = mount_holding(watch_root, own_mounts)
         parent = PurePosixPath(path_in_file_system(watch_root, own_mounts))
         points: dict[bytes, set[str]] = {}
         blind = {}
-        for mount in parse_mountinfo(self._read()):
+        for mount in parse_mountinfo(host_mountinfo):
             root = PurePosixPath(mount.root)
             name = os.fsencode(root.name)
             if own is None or root.parent != parent or not is_workspace(name):

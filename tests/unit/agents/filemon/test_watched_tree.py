@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from watcher_agents.filemon.inotify import Inotify
-from watcher_agents.filemon.rules import load_rules
+from watcher_agents.filemon.rules import FileRules, load_rules
 from watcher_agents.filemon.watched_tree import WatchedTree
 from watcher_agents.heartbeat import Heartbeat
 
@@ -81,3 +81,47 @@ def test_a_mount_in_the_workspace_is_not_entered(tree: WatchedTree, tmp_path: Pa
         assert (inside / "secret.c").exists()
     finally:
         subprocess.run(["umount", os.fspath(inside)], check=True)
+
+
+def rules(tmp_path: Path, text: str) -> FileRules:
+    (tmp_path / "rules.yml").write_text(text)
+    return load_rules(tmp_path / "rules.yml")
+
+
+def test_under_new_rules_what_counts_no_longer_is_let_go_and_what_counts_now_is_found(
+    tree: WatchedTree, tmp_path: Path
+) -> None:
+    (tmp_path / WORKSPACE / "lab1").mkdir()
+    (tmp_path / WORKSPACE / "lab1" / "a.c").touch()
+    list(tree.watch_and_scan(b""))
+    assert len(tree) == 4
+    tree.unwatched.add(f"{WORKSPACE}/hw1/locked".encode())
+    tree.use_rules(rules(tmp_path, "assignment_pattern: lab[0-9]\n"))
+    assert len(tree) == 2
+    assert tree.unwatched == set()
+    assert list(tree.watch_and_scan(b"")) == [f"{WORKSPACE}/lab1/a.c".encode()]
+    assert len(tree) == 3
+
+
+def test_workspaces_are_counted_without_the_root_and_what_is_in_them(tree: WatchedTree, tmp_path: Path) -> None:
+    assert tree.count_workspaces() == 0
+    (tmp_path / "os-1-7").mkdir()
+    list(tree.watch_and_scan(b""))
+    assert tree.count_workspaces() == 2
+    tree.unwatch(b"os-1-7")
+    assert tree.count_workspaces() == 1
+
+
+def test_the_walk_beats_at_each_directory(tmp_path: Path) -> None:
+    """Else a long scan would be taken for a thread that does not get on."""
+    (tmp_path / WORKSPACE / "hw1" / "src").mkdir(parents=True)
+    moments: list[None] = []
+
+    def clock() -> float:
+        moments.append(None)
+        return 0.0
+
+    beats, shipped = Heartbeat(clock), load_rules(None)
+    with closing(Inotify()) as inotify, closing(WatchedTree(tmp_path, inotify, shipped, beats)) as tree:
+        list(tree.watch_and_scan(b""))
+    assert len(moments) == 4

@@ -1,8 +1,12 @@
 """Which workspaces a node watches."""
 
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-from watcher_agents.filemon.workspaces import choose_mode
+import pytest
+
+from watcher_agents.filemon.workspaces import Found, PodMounts, choose_mode
 
 
 def test_auto_means_pods_where_kubelet_keeps_pods_and_all_elsewhere(tmp_path: Path) -> None:
@@ -13,3 +17,58 @@ def test_auto_means_pods_where_kubelet_keeps_pods_and_all_elsewhere(tmp_path: Pa
 def test_a_mode_that_was_set_is_the_mode(tmp_path: Path) -> None:
     assert choose_mode("all", tmp_path) == "all"
     assert choose_mode("pods", tmp_path / "missing") == "pods"
+
+
+OPTIONS = "rw,vers=4.1,rsize=1048576,hard,addr=10.0.0.1"
+OWN = f"60 1 0:70 / {{root}} rw,relatime - nfs4 10.0.0.1:/pvc-1 {OPTIONS}\n"
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Iterator[Callable[[str], Found]]:
+    """What is found with the watch root on an NFS mount and these other mounts on the node."""
+    with closing(PodMounts(tmp_path / "codes" / "workspace")) as pod_mounts:
+        (tmp_path / "codes" / "workspace").mkdir(parents=True)
+        own = OWN.format(root=tmp_path / "codes")
+        yield lambda others: pod_mounts.found(own, own + others)
+
+
+def pod(device: str, source: str, options: str = OPTIONS, point: str = "/pods/uid-1") -> str:
+    """A pod's mount, as the kernel shows one of NFS: the root is always `/`, the directory is in the source."""
+    return f"70 1 {device} / {point} rw,relatime - nfs4 {source} {options}\n"
+
+
+def test_a_pods_workspace_on_our_superblock_is_found(look: Callable[[str], Found]) -> None:
+    found = look(pod("0:70", "10.0.0.1:/pvc-1/workspace/os-1-7"))
+    assert found == Found({b"os-1-7": frozenset({"/pods/uid-1"})}, {})
+
+
+def test_a_workspace_is_found_once_with_each_point_that_it_is_mounted_at(look: Callable[[str], Found]) -> None:
+    source = "10.0.0.1:/pvc-1/workspace/os-1-7"
+    found = look(pod("0:70", source) + pod("0:70", source, point="/pods/uid-2"))
+    assert found.workspaces == {b"os-1-7": frozenset({"/pods/uid-1", "/pods/uid-2"})}
+
+
+def test_a_workspace_on_another_superblock_is_blind_and_the_options_that_differ_are_named(
+    look: Callable[[str], Found],
+) -> None:
+    options = OPTIONS.replace("rsize=1048576,hard", "rsize=524288,hard")
+    found = look(pod("0:71", "10.0.0.1:/pvc-1/workspace/os-1-7", options))
+    assert found.workspaces.keys() == {b"os-1-7"}
+    assert found.blind == {b"os-1-7": "mounted at /pods/uid-1 with rsize=524288 against rsize=1048576"}
+
+
+@pytest.mark.parametrize(
+    ("device", "source", "options"),
+    [
+        ("0:71", "10.0.0.2:/pvc-1/workspace/os-1-7", OPTIONS.replace("10.0.0.1", "10.0.0.2")),
+        ("0:71", "10.0.0.1:/pvc-2/workspace/os-1-7", OPTIONS),
+        ("0:70", "10.0.0.1:/pvc-1/os-1-7", OPTIONS),
+        ("0:70", "10.0.0.1:/pvc-1/workspace/os-1-7/hw1", OPTIONS),
+        ("0:70", "10.0.0.1:/pvc-1/workspace/lost+found", OPTIONS),
+        ("0:70", "10.0.0.1:/pvc-1", OPTIONS),
+    ],
+)
+def test_what_is_no_workspace_of_our_export_is_not_found(
+    look: Callable[[str], Found], device: str, source: str, options: str
+) -> None:
+    assert look(pod(device, source, options)) == Found({}, {})
