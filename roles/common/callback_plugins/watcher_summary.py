@@ -69,7 +69,8 @@ class CallbackModule(CallbackBase):
 
 
 def _reason(result: dict[str, Any]) -> str:
-    text = str(result.get("msg") or result.get("stderr") or "no reason given")
+    # Of a command that failed, what it said is the reason.
+    text = f"{result.get('msg', '')} {result.get('stderr', '')}".strip() or "no reason given"
     return " ".join(text.split())[:_LONGEST]
 
 
