@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
+# A control node has what requirements.txt lists, and not all that the tests need.
+PYTHON := $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 INVENTORIES := inventory/example inventory/local
 
 .PHONY: help
@@ -37,16 +39,16 @@ lint: setup ## Check style, types, YAML, shell scripts, roles and playbooks
 	done
 
 .PHONY: release
-release: setup ## Build the archives that the roles install, to dist/
-	$(BIN)/python .ci/release.py
+release: ## Build the archives that the roles install, to dist/
+	@$(PYTHON) .ci/release.py
 
 .PHONY: lock
 lock: setup ## Lock the releases' dependencies anew, after they changed
 	$(BIN)/python .ci/release.py lock
 
 .PHONY: image
-image: setup ## Build the backend's image: make image TAG=20260301-1 [IMAGE=…] [BUILDER=…] [VERSION=…]
-	@.ci/image
+image: ## Build the backend's image: make image TAG=20260301-1 [IMAGE=…] [BUILDER=…] [VERSION=…]
+	@PYTHON=$(PYTHON) .ci/image
 
 .PHONY: docs
 docs: setup ## Write the roles' variables into docs/ansible.md

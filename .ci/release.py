@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds the release archives, and the lock files that say what is in them.
 
-    .venv/bin/python .ci/release.py                   # both archives, to dist/
-    .venv/bin/python .ci/release.py agents --output /srv/releases
-    .venv/bin/python .ci/release.py lock              # the lock files anew, after dependencies changed
+    .ci/release.py                   # both archives, to dist/
+    .ci/release.py agents --output /srv/releases
+    .ci/release.py lock              # the lock files anew, after dependencies changed
 
 An archive holds wheels for every supported Python, so that a node needs no internet. The control node that builds
 it needs Python 3.10 or later with pip and `packaging` (which Ansible brings), and a package index the first time:
@@ -19,11 +19,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from releasing.archive import pack, publish
-from releasing.distributions import DISTRIBUTIONS, Distribution, copy_sources, version_of
-from releasing.errors import ReleaseError
-from releasing.locks import write_locks
-from releasing.wheels import collect_wheels
+try:
+    from releasing.archive import pack, publish
+    from releasing.distributions import DISTRIBUTIONS, Distribution, copy_sources, version_of
+    from releasing.errors import ReleaseError
+    from releasing.locks import write_locks
+    from releasing.wheels import collect_wheels
+except ModuleNotFoundError as missing:
+    sys.exit(f"release: {missing}: expected what requirements.txt lists, pip install -r requirements.txt brings it")
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
