@@ -26,7 +26,7 @@ try:
     from releasing.locks import write_locks
     from releasing.wheels import collect_wheels
 except ModuleNotFoundError as missing:
-    sys.exit(f"release: {missing}: expected what requirements.txt lists, pip install -r requirements.txt brings it")
+    sys.exit(f"release: {missing}: pip install -r requirements.txt brings it")
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
