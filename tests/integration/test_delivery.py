@@ -183,6 +183,19 @@ def test_what_is_not_acknowledged_is_sent_again(
     assert [ids for _, ids in server.requests] == [["a", "b"]] * 2
 
 
+def test_a_sink_is_told_to_fail_until_it_takes_something(
+    server: Server, state: StateDatabase, spool: Spool, delivery: Delivery
+) -> None:
+    assert delivery.failing() is None
+    server.answers.append(busy)
+    add(state, spool, "a")
+    problem = wait_for(delivery.failing, "the failure to be told") or ""
+    assert problem.startswith("backend failing for ")
+    assert "(HTTP 429: busy)" in problem
+    wait_for(lambda: delivery.failing() is None, "the failure to be over")
+    assert server.stored == ["a"]
+
+
 @pytest.mark.usefixtures("delivery")
 def test_an_answer_that_is_lost_makes_no_second_row(server: Server, state: StateDatabase, spool: Spool) -> None:
     server.answers.append(store_and_lose_the_answer)

@@ -1,5 +1,8 @@
 """On a node with pods, the workspaces that are watched are those that pods have mounted."""
 
+import os
+import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,9 +24,9 @@ def stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def mounted(stack: Stack, workspace: RecordedWorkspace) -> Iterator[Path]:
+def mounted(stack: Stack, workspace: RecordedWorkspace, pod: str = "uid-1") -> Iterator[Path]:
     """Mount a workspace by itself, in the host's mount namespace, as kubelet does for a pod."""
-    mount_point = stack.directory / "pods" / workspace.name
+    mount_point = stack.directory / "pods" / pod / workspace.name
     mount_point.mkdir(parents=True)
     subprocess.run(["mount", "--bind", workspace.directory, mount_point], check=True)
     try:
@@ -58,3 +61,19 @@ def test_the_last_save_before_the_pod_goes_is_recorded_and_then_the_watches_go_t
     (workspace.assignment / "later.c").write_text("by nobody on this node")
     time.sleep(1.0)
     assert workspace.changes() == [("last.c", "created")]
+
+
+def test_a_workspace_that_was_made_anew_with_its_pod_is_watched(stack: Stack) -> None:
+    """Also where filemon looks only then: it sees the same name mounted, and its watches are dead."""
+    workspace = RecordedWorkspace(stack)
+    with mounted(stack, workspace):
+        wait_for(lambda: stack.metric("filemon", "watcher_inotify_watches") == 2, "the workspace to be watched")
+        os.kill(stack.pid("filemon"), signal.SIGSTOP)
+    shutil.rmtree(workspace.directory)
+    workspace.assignment.mkdir(parents=True)
+    with mounted(stack, workspace, "uid-2") as project:
+        (project / "hw1" / "first.c").write_text("found by the scan")
+        os.kill(stack.pid("filemon"), signal.SIGCONT)
+        workspace.wait_for_content(Path("first.c"), b"found by the scan")
+        (project / "hw1" / "second.c").write_text("seen by inotify")
+        assert not workspace.wait_for_content(Path("second.c"), b"seen by inotify")["recovered"]
