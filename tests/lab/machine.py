@@ -30,9 +30,10 @@ class Machine:
     It is emulated, so that it needs no hardware support, and takes ten times as long for everything as a node.
     """
 
-    def __init__(self) -> None:
-        """Not started."""
+    def __init__(self, volume: Path | None = None) -> None:
+        """Not started. `volume`: the image of a further disk, which it has as /dev/vdb, read-only."""
         self.name = NAME
+        self._volume = volume
 
     def __enter__(self) -> "Machine":
         image = machine_image()
@@ -44,7 +45,7 @@ class Machine:
             self.console = directory / "console.log"
             self.login = Login("127.0.0.1", free_port(), OPERATOR, image.keys, sockets)
             self._process = subprocess.Popen(
-                _command(image, directory, self.login.port, self.console), stdin=subprocess.DEVNULL
+                _command(image, self._volume, directory, self.login.port, self.console), stdin=subprocess.DEVNULL
             )
             stack.callback(self._switch_off)
             self._wait_until_up()
@@ -62,12 +63,13 @@ class Machine:
     def _wait_until_up(self) -> None:
         wait_until_up(self.name, self.login, self.console, _BOOT_SECONDS)
 
-    def reboot(self) -> None:
-        """Restart it as an operator does, and wait until it is up again."""
+    def reboot(self, *, all_units: bool = True) -> None:
+        """Restart it as an operator does, and wait until it answers; with `all_units`, until they all run."""
         before = self._boot_id()
         self.ssh("sudo systemctl reboot", check=False)
         wait_for(lambda: self._boot_id() not in ("", before), f"{self.name} to start again", _BOOT_SECONDS)
-        self._wait_until_up()
+        if all_units:
+            self._wait_until_up()
 
     def _boot_id(self) -> str:
         """Empty while it does not answer."""
@@ -95,7 +97,7 @@ class Machine:
         return write_inventory(path, {self.name: self.login}, variables)
 
 
-def _command(image: MachineImage, directory: Path, ssh_port: int, console: Path) -> list[str]:
+def _command(image: MachineImage, volume: Path | None, directory: Path, ssh_port: int, console: Path) -> list[str]:
     disk = directory / "disk.qcow2"
     call("qemu-img", "create", "-q", "-f", "qcow2", "-b", image.disk, "-F", "raw", disk)
     settings = {
@@ -114,5 +116,7 @@ def _command(image: MachineImage, directory: Path, ssh_port: int, console: Path)
         "-nic": f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
     }
     options = [word for setting in settings.items() for word in setting]
+    if volume:
+        options += ["-drive", f"file={volume},format=raw,if=virtio,readonly=on"]
     # A run of tests that is killed takes its machine with it.
     return ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", *options]

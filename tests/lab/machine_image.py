@@ -29,6 +29,8 @@ _FILES = {
         f"{path} *(rw,no_subtree_check,no_root_squash,insecure,fsid={number})\n"
         for number, path in enumerate(EXPORTS, start=1)
     ),
+    # How long a server that was restarted makes new writers wait for the clients it had: 90 s by default.
+    "etc/nfs.conf.d/lab.conf": "[nfsd]\ngrace-time=10\nlease-time=10\n",
     "etc/systemd/network/10-wired.network": "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n",
     # The machine mounts its own exports: at a shutdown the mounts have to end before their server, or they hang.
     "etc/systemd/system/nfs-server.service.d/lab.conf": "[Unit]\nBefore=remote-fs-pre.target\n",
