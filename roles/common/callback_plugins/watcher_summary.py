@@ -18,7 +18,7 @@ author: Watcher
 """
 
 _HEADINGS = ["NODE", "RESULT", "RELEASE", "FILEMON", "PROCMON", "MOUNT", "WAITING", "LAST EVENT"]
-_LONGEST = 400
+_LONGEST = 4000
 """Characters of a reason; some errors of Ansible carry a whole traceback."""
 
 
