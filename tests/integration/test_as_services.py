@@ -118,6 +118,22 @@ def test_the_status_tells_of_a_backend_that_is_gone_until_it_is_back(stack: Stac
     assert "; 0 events wait; last event " in systemd.status()
 
 
+def test_a_stop_while_the_backend_does_not_answer_is_in_order_and_loses_nothing(
+    stack: Stack, systemd: Systemd
+) -> None:
+    with socket.create_server(("127.0.0.1", stack.port)) as silent:
+        stack.start("filemon")
+        workspace = RecordedWorkspace(stack)
+        (workspace.assignment / "a.c").write_text("int a;")
+        connection, _ = silent.accept()
+        stack.stop("filemon")
+        connection.close()
+    assert systemd.told()[-1] == "STOPPING=1"
+    stack.start("backend", "filemon")
+    workspace.wait_for_content(Path("a.c"), b"int a;")
+    assert workspace.changes() == [("a.c", "created")]
+
+
 CATASTROPHE = "assignment_pattern: (a+)+b\n"
 """Matching this with a row of a takes for ever, and Python does nothing else meanwhile."""
 

@@ -57,6 +57,7 @@ class Server(ThreadingHTTPServer):
         self.requests: list[tuple[dict[str, str], list[str]]] = []
         self.answers: list[Answer] = []
         self.stored: list[str] = []
+        self.answer_now = threading.Event()
 
     def handle_error(self, *_: object) -> None:
         """A connection that the test cuts is no error."""
@@ -98,6 +99,12 @@ def not_the_backend(handler: Handler, _: list[str]) -> None:
 
 def too_few_results(handler: Handler, _: list[str]) -> None:
     handler.reply(200, {"results": []})
+
+
+def hang(handler: Handler, ids: list[str]) -> None:
+    """Answers only when the test says so."""
+    handler.server.answer_now.wait()
+    store(handler, ids)
 
 
 def unauthorised(handler: Handler, _: list[str]) -> None:
@@ -258,3 +265,15 @@ def test_a_stop_delivers_what_waits(
     assert delivery.stop(10.0)
     assert server.stored == ["a"]
     assert spool.backlog().events == 0
+
+
+def test_a_backend_that_does_not_answer_holds_up_no_stop(
+    server: Server, state: StateDatabase, spool: Spool, delivery: Delivery
+) -> None:
+    server.answers.append(hang)
+    add(state, spool, "a")
+    wait_for(lambda: server.requests, "the request")
+    assert not delivery.stop(0.0)
+    assert spool.backlog().events == 1
+    server.answer_now.set()
+    wait_for(lambda: delivery.stop(0.0), "the sender to end")

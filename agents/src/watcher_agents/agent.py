@@ -16,7 +16,7 @@ from watcher_agents.backend_client import BackendClient
 from watcher_agents.condition import Condition
 from watcher_agents.delivery import ContentStore, Delivery
 from watcher_agents.lifecycle import Lifecycle
-from watcher_agents.metrics import DeliveryMetrics, MetricsServer, SpoolCollector, new_registry, ready_gauge
+from watcher_agents.metrics import DeliveryMetrics, SpoolCollector, new_registry, ready_gauge, serve_metrics
 from watcher_agents.rules_file import RulesError
 from watcher_agents.service_manager import ServiceManager
 from watcher_agents.settings import AgentSettings, SettingError
@@ -103,7 +103,7 @@ def run_agent(
         registry = new_registry()
         registry.register(SpoolCollector(spool))
         try:
-            stack.enter_context(closing(MetricsServer(registry, settings.metrics_port)))
+            serve_metrics(registry, settings.metrics_port)
         except OSError as error:
             raise SettingError(
                 "WATCHER_METRICS_PORT", str(settings.metrics_port), f"a free port ({error.strerror})"
@@ -164,7 +164,7 @@ def _open_spool(settings: AgentSettings, stack: ExitStack) -> tuple[Spool, State
 
 def _stop(delivery: Delivery, lifecycle: Lifecycle) -> None:
     if not delivery.stop():
-        # A thread that hangs in the kernel would keep the process from ending in order. The spool is safe at
-        # any instant, so it is left as it is.
-        log.error("a sink hangs: leaving without waiting for it")
+        # A thread that waits for a server would keep the process from ending in order. The spool is safe at any
+        # instant, so it is left as it is.
+        log.warning("a sink does not answer: leaving without waiting for it")
         os._exit(lifecycle.exit_code)

@@ -20,8 +20,6 @@ BATCH_BYTES = 2 * 1024 * 1024
 
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
-LONGEST_REQUEST_SECONDS = _CONNECT_SECONDS + 2 * _ANSWER_SECONDS
-"""After so long a request has ended one way or the other: it connects, is written, is answered."""
 _JSON = {"Content-Type": "application/json"}
 _REFUSED = (400, 413, 422)
 """Statuses that blame the batch; any other failure is the backend's or the site's, and passes."""

@@ -20,7 +20,6 @@ from watcher_agents import wire
 from watcher_agents.backend_client import (
     BATCH_BYTES,
     BATCH_EVENTS,
-    LONGEST_REQUEST_SECONDS,
     BackendClient,
     BackendUnavailable,
     BatchRefused,
@@ -39,6 +38,8 @@ DRAIN_SECONDS = 1.0
 
 Short, since nothing is captured any more by then: what takes longer to stop is longer without eyes at a restart.
 """
+LEAVE_SECONDS = 0.5
+"""How long it then waits for what is under way. A request that is cut off is sent again and known by its ids."""
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
@@ -85,9 +86,9 @@ class Delivery:
         self._send_thread = lifecycle.run_thread("send", self._send_events)
 
     def stop(self, seconds: float = DRAIN_SECONDS) -> bool:
-        """Deliver what waits for at most `seconds`, then stop; what is left stays in the spool.
+        """Deliver what waits for at most `seconds`, stop in LEAVE_SECONDS more; what is left stays in the spool.
 
-        Returns whether both threads have ended: one that hangs in the kernel (NFS) cannot be ended.
+        Returns whether both threads have ended: one that waits for a server that does not answer cannot be ended.
         """
         deadline = time.monotonic() + seconds
         threads = []
@@ -102,8 +103,9 @@ class Delivery:
                 threads.append(thread)
         self._abandon.set()
         self._spool.announce()
+        deadline = time.monotonic() + LEAVE_SECONDS
         for thread in threads:
-            thread.join(LONGEST_REQUEST_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
         backlog = self._spool.backlog()
         if backlog.events:
             log.warning("stopped with events=%d in the spool, sent after the next start", backlog.events)

@@ -1,7 +1,6 @@
 """Prometheus metrics that both agents have: the spool and the delivery. Each agent adds its own."""
 
 from collections.abc import Iterable
-from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -89,16 +88,10 @@ class SpoolCollector(Collector):
         yield release
 
 
-class MetricsServer:
-    """Serves a registry at `/metrics` on every address of the node, where the cluster's Prometheus asks."""
+def serve_metrics(registry: CollectorRegistry, port: int) -> None:
+    """Serve a registry at `/metrics` on every address of the node, where the cluster's Prometheus asks.
 
-    def __init__(self, registry: CollectorRegistry, port: int) -> None:
-        """Raises OSError where the port is taken."""
-        self._server: WSGIServer
-        self._server, self._thread = start_http_server(port, registry=registry)
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    It ends with the process: ending it in order takes up to half a second, in which a restarting agent captures
+    nothing. Raises OSError where the port is taken.
+    """
+    start_http_server(port, registry=registry)
