@@ -15,6 +15,7 @@ from watcher_agents.procmon.events import process_event
 from watcher_agents.procmon.metrics import CaptureCollector
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.program_run import Reported
+from watcher_agents.procmon.recent_losses import RecentLosses
 from watcher_agents.procmon.rules import Rules, load_rules
 from watcher_agents.procmon.settings import ProcmonSettings, read_procmon_settings
 from watcher_agents.rules_file import RulesError
@@ -56,18 +57,14 @@ def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> It
     )
     parts.reloading.read_rules = lambda: capture.use_rules(load_rules(rules_file(os.environ, "procmon")))
     parts.condition.work = lambda: f"following {capture.counters().processes} processes of students' pods"
-    parts.condition.add_check(lambda: _lost(capture))
+    recent = RecentLosses()
+    parts.condition.add_check(lambda: recent.problem(capture.losses()))
     parts.condition.add_heartbeat(capture.heartbeat)
     with capture:
         parts.registry.register(CaptureCollector(capture))
         log.info("ready: following the programs of pods named %s...", settings.hostname_prefix)
         parts.ready()
         yield
-
-
-def _lost(capture: ProcessCapture) -> str | None:
-    causes = [f"{cause}={count}" for cause, count in capture.losses().items() if count]
-    return f"programs lost since the start: {' '.join(causes)}" if causes else None
 
 
 def _fail(parts: AgentParts, failure: BaseException) -> None:
