@@ -73,6 +73,13 @@ def test_the_example_names_nothing_else(example: dict[str, Any]) -> None:
     assert [name for name in example if name not in known | _OF_PLAYBOOKS] == []
 
 
+def test_the_local_inventory_sets_what_roles_read() -> None:
+    """A variable that is renamed is renamed there, too."""
+    known = {name for role in NAMES for name in options(role)}
+    local = yaml.safe_load((_REPOSITORY / "inventory" / "local" / "group_vars" / "all.yml").read_text())
+    assert set(local) - known - _OF_PLAYBOOKS == set()
+
+
 @pytest.mark.parametrize("role", NAMES)
 def test_every_choice_of_the_example_can_be_made(role: str, example: dict[str, Any]) -> None:
     """A line that loses its # is of the type, and one of the choices, that the role takes."""
