@@ -83,12 +83,16 @@ def test_preflight_tells_all_that_is_wrong_on_all_nodes_and_changes_nothing(
     (tmp_path / "python3").write_text("#!/bin/sh\necho 3 9 2\n")
     (tmp_path / "python3").chmod(0o755)
     second.login.copy(tmp_path / "python3", "/run/old")
-    second.run("mount --bind /run/old/python3 /usr/bin/python3")
-    third.run(
-        f"echo 'operator:{SUDO_PASSWORD}' | chpasswd && echo 'operator ALL=(ALL) ALL' >/etc/sudoers.d/operator"
-    )
+    # What /usr/bin/python3 leads to is old now; Ansible itself goes on with a copy of what it was.
+    second.run("cp /usr/bin/python3.11 /run/old/real && mount --bind /run/old/python3 /usr/bin/python3.11")
+    third.run(f"echo 'operator:{SUDO_PASSWORD}' | chpasswd")
+    third.run("echo 'operator ALL=(ALL) ALL' >/etc/sudoers.d/operator")
     gone = tmp_path / "gone.yml"
-    gone.write_text("workers:\n  hosts:\n    worker-9:\n      ansible_host: 127.0.0.1\n      ansible_port: 9\n")
+    gone.write_text(
+        "workers:\n  hosts:\n"
+        "    worker-2:\n      ansible_python_interpreter: /run/old/real\n"
+        "    worker-9:\n      ansible_host: 127.0.0.1\n      ansible_port: 9\n"
+    )
     every_node = Playbooks(*playbooks._inventories, gone)
     run = every_node.run(
         "site",
@@ -97,7 +101,6 @@ def test_preflight_tells_all_that_is_wrong_on_all_nodes_and_changes_nothing(
         procmon_metrics_port="ninety",
         common_api_token_required=True,
         common_api_token="{{ vault_watcher_api_token }}",
-        ansible_python_interpreter="/usr/bin/python3.11",
     )
     assert run.exit_code != 0
     for node, words in (
@@ -113,7 +116,7 @@ def test_preflight_tells_all_that_is_wrong_on_all_nodes_and_changes_nothing(
         assert len(lines) == 1, run.summary
         assert words in lines[0]
     first.run("umount /opt /sys/kernel/btf")
-    second.run("umount /usr/bin/python3 && rm -r /run/old")
+    second.run("umount /usr/bin/python3.11 && rm -r /run/old")
     third.run("passwd --lock operator && echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator")
     changed = {path for node in fleet.nodes for path in _changes(node, bare[node.name])}
     assert {path for path in changed if not re.search(r"etc/(shadow|sudoers\.d/operator)", path)} == set()
