@@ -14,7 +14,7 @@ from lab.fleet import Fleet
 from lab.machine import Machine
 from lab.node import Node
 
-__all__ = ["fleet", "machine", "pytest_runtest_makereport"]
+__all__ = ["fleet", "pytest_runtest_makereport"]
 
 _SHOWN_LINES = 200
 
@@ -23,13 +23,6 @@ _SHOWN_LINES = 200
 def fleet() -> Iterator[Fleet]:
     """Three bare nodes."""
     with Fleet(nodes=3) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def machine() -> Iterator[Machine]:
-    """A node with its own kernel and an NFS server."""
-    with Machine() as running:
         yield running
 
 

@@ -23,6 +23,10 @@ options:
     description: The export's path on the server.
     type: str
     default: ""
+  unit:
+    description: File of our mount unit.
+    type: path
+    default: ""
 author: Watcher
 """
 
@@ -51,6 +55,10 @@ pods:
   type: int
 pod_options:
   description: The options that most of them have, as mount(8) takes them; empty where there is none.
+  returned: always
+  type: str
+unit_options:
+  description: Options that the mount unit has; empty where there is none.
   returned: always
   type: str
 blind:
@@ -90,13 +98,25 @@ def main():
             "point": {"type": "path", "required": True},
             "server": {"type": "str", "default": ""},
             "path": {"type": "str", "default": ""},
+            "unit": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
     with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = parse(file.read())
     wanted = module.params
-    module.exit_json(changed=False, **compare(mounts, wanted["point"], wanted["server"], wanted["path"]))
+    found = compare(mounts, wanted["point"], wanted["server"], wanted["path"])
+    module.exit_json(changed=False, unit_options=unit_options(wanted["unit"]), **found)
+
+
+def unit_options(path):
+    """The options that a mount unit gives, by which its mount was made; empty where there is no such unit."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            given = [line.partition("=")[2].strip() for line in file if line.startswith("Options=")]
+    except FileNotFoundError:
+        given = []
+    return given[-1] if given else ""
 
 
 def parse(mountinfo):

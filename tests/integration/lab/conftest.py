@@ -1,5 +1,5 @@
 """The lab's own fixtures, for the tests of the lab itself."""
 
-from lab.fixtures import fleet, machine, pytest_runtest_makereport
+from lab.fixtures import fleet, pytest_runtest_makereport
 
-__all__ = ["fleet", "machine", "pytest_runtest_makereport"]
+__all__ = ["fleet", "pytest_runtest_makereport"]

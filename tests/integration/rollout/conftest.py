@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from integration.release.release_build import copy_checkout
-from lab.fixtures import machine, pytest_runtest_makereport
+from lab.fixtures import pytest_runtest_makereport
 from lab.fleet import Fleet
 from lab.node import Node
 from lab.playbooks import REPOSITORY, Playbooks
 
-__all__ = ["machine", "pytest_runtest_makereport"]
+__all__ = ["pytest_runtest_makereport"]
 
 _PACKAGES = ("linux-libc-dev", "python3-bpfcc", "python3-systemd", "python3-venv")
 _RELEASE = REPOSITORY / ".ci" / "release.py"

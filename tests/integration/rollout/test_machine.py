@@ -192,12 +192,6 @@ def test_the_mount_takes_over_the_pods_options(site: Site) -> None:
     assert not event["recovered"]
 
 
-def test_a_second_run_changes_nothing(site: Site, record_property: Any) -> None:
-    again = site.playbooks.succeed("site", "--skip-tags", "verify")
-    record_property("second run on an emulated machine, seconds", again.seconds)
-    assert again.changed(NAME) == 0, again.output[-8000:]
-
-
 def test_a_blind_mount_is_told_with_the_option_that_differs(site: Site) -> None:
     """A pod's mount with a superblock of its own: metric, status and verify name it until it has gone."""
     with running_pod(site.machine, site.export, OTHER_WORKSPACE, f"{CSI_OPTIONS},rsize=65536") as blind:

@@ -4,6 +4,7 @@ The lines are those of Linux 6.1 with knfsd; of an NFS mount the root field is `
 source.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +144,10 @@ def test_a_directory_of_the_node_is_mounted_and_has_no_pods() -> None:
 def test_a_blank_in_a_mount_point_is_read() -> None:
     """The kernel's octal escapes are undone."""
     assert nfs_superblock.parse(SYSTEM)[1]["point"] == "/run/my disk"
+
+
+def test_the_options_of_our_unit_are_read_where_there_is_one(tmp_path: Path) -> None:
+    unit = tmp_path / "watcher-codes.mount"
+    assert nfs_superblock.unit_options(str(unit)) == ""
+    unit.write_text("[Mount]\nWhat=10.0.0.1:/pvc\nType=nfs4\nOptions=vers=4.1,softerr\nTimeoutSec=30\n")
+    assert nfs_superblock.unit_options(str(unit)) == "vers=4.1,softerr"
