@@ -21,8 +21,12 @@ NOT_COMPARED = (
 )
 """Directories whose content changes on a node that nobody touches."""
 
-ANSIBLE_SCRATCH = ("home/operator/.ansible", "root/.ansible")
-"""Where Ansible copies its modules to; made by whoever logs in with it, whatever it does there."""
+LEFT_OUT = (
+    "home/operator/.ansible",  # where Ansible copies its modules to, whatever it does on a node
+    "root/.ansible",
+    "var/lib/dpkg/status-old",  # dpkg's copy of what was before its last change
+)
+"""Paths that are not listed at all."""
 
 FileList = dict[str, str]
 """By path, without a leading slash: type, mode, owner, size, and what the content is."""
@@ -33,8 +37,9 @@ def list_files(root: Path, excluded: Collection[str] = NOT_COMPARED) -> FileList
     found: FileList = {}
     for directory, directories, files in os.walk(root):
         place = Path(directory).relative_to(root)
-        directories[:] = [name for name in directories if str(place / name) not in ANSIBLE_SCRATCH]
-        for name in sorted([*directories, *files]):
+        directories[:] = [name for name in directories if str(place / name) not in LEFT_OUT]
+        listed = [name for name in files if str(place / name) not in LEFT_OUT]
+        for name in sorted([*directories, *listed]):
             found[str(place / name)] = _describe(Path(directory) / name)
         directories[:] = [name for name in directories if str(place / name) not in excluded]
     return dict(sorted(found.items()))
