@@ -179,15 +179,16 @@ class FileMonitor:
             self._schedule.put(path, self._rules.quiet_seconds)
 
     def _handle_directory(self, path: bytes, mask: int) -> None:
-        if mask & (pyinotify.IN_CREATE | pyinotify.IN_MOVED_TO):
-            if self._tree.counts(path):
-                for found in self._tree.watch_and_scan(path):
-                    self._schedule.put(found, SETTLE_SECONDS)
-        else:
+        if not mask & (pyinotify.IN_CREATE | pyinotify.IN_MOVED_TO):
             # Deleted, or moved away with all that is in it.
             self._tree.unwatch(path)
             for known in self._captured.paths_beneath(path):
                 self._schedule.put(known, DELETION_GRACE_SECONDS)
+        # Also then: what stands there by now came later, and a scan that was ahead of this event may have watched it,
+        # which has just been undone.
+        if self._tree.counts(path):
+            for found in self._tree.watch_and_scan(path):
+                self._schedule.put(found, SETTLE_SECONDS)
 
     def _follow_pods(self) -> None:
         """Watch the workspaces of pods that came, and let those of pods that went linger."""
