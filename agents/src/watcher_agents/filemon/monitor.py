@@ -184,8 +184,8 @@ class FileMonitor:
             self._tree.unwatch(path)
             for known in self._captured.paths_beneath(path):
                 self._schedule.put(known, DELETION_GRACE_SECONDS)
-        # Also then: what stands there by now came later, and a scan that was ahead of this event may have watched it,
-        # which has just been undone.
+        # Also then: what stands there by now came later, and a scan that was ahead of this event may have watched
+        # it, which has just been undone.
         if self._tree.counts(path):
             for found in self._tree.watch_and_scan(path):
                 self._schedule.put(found, SETTLE_SECONDS)
