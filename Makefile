@@ -26,6 +26,10 @@ demo: setup ## Play a student's day against the real agents and backend; DEMO=on
 test: setup-lab ## Run all tests, the demo among them
 	$(BIN)/pytest
 
+.PHONY: test-long
+test-long: setup-lab ## Run the tests that `make test` leaves out: minutes of waiting for an NFS server
+	$(BIN)/pytest -m long
+
 .PHONY: lint
 lint: setup ## Check style, types, YAML, shell scripts, roles and playbooks
 	$(BIN)/ruff check .

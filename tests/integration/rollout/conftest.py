@@ -92,7 +92,7 @@ def playbooks(fleet: Fleet, releases: Releases, tmp_path: Path) -> Playbooks:
         workspace_mount_snapshot_export="/srv/shared/snapshots",
         filemon_workspaces="all",
         # A release that never says that it is ready is to be found out soon.
-        filemon_start_timeout=20,
+        filemon_start_timeout=10,
         common_health_seconds=20,
         backend_deployment="service",
         backend_listen_address=fleet["worker-1"].login.address,

@@ -216,6 +216,7 @@ def test_a_restart_of_the_server_loses_no_save(site: Site) -> None:
     assert site.lives() == before
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_is_told_and_the_agents_live_on(site: Site) -> None:
     """`watcher-agent status` does not hang with the mount, and no watchdog ends an agent that waits for it."""
     before = site.lives()
