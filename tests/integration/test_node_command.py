@@ -25,6 +25,15 @@ WITHIN = 20.0
 STUDENT = canary_of("worker-1")
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A proof ignores signals while it takes down what it made; the programs of later tests would inherit that."""
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(params=["pods", "all"])
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with Stack(WATCHER_WORKSPACES=request.param) as running:
