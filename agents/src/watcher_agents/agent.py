@@ -15,6 +15,7 @@ from watcher_agents import __version__, journal
 from watcher_agents.backend_client import BackendClient
 from watcher_agents.condition import Condition
 from watcher_agents.delivery import ContentStore, Delivery
+from watcher_agents.gaps import Gaps
 from watcher_agents.lifecycle import Lifecycle
 from watcher_agents.metrics import DeliveryMetrics, SpoolCollector, new_registry, ready_gauge, serve_metrics
 from watcher_agents.rules_file import RulesError
@@ -59,12 +60,13 @@ class AgentParts:
 
     state: StateDatabase
     spool: Spool
+    gaps: Gaps
     registry: CollectorRegistry
     lifecycle: Lifecycle
     condition: Condition
     reloading: Reloading
     ready: Callable[[], None]
-    """To be called once, when everything is captured from now on."""
+    """To be called once, when everything is captured from now on. Declares the downtime unless that was taken."""
 
 
 def parse_arguments(agent: str, description: str) -> argparse.Namespace:
@@ -102,6 +104,7 @@ def run_agent(
         spool, state = _open_spool(settings, stack)
         registry = new_registry()
         registry.register(SpoolCollector(spool))
+        gaps = Gaps(state, spool, agent, settings.node_name, registry)
         try:
             serve_metrics(registry, settings.metrics_port)
         except OSError as error:
@@ -119,11 +122,13 @@ def run_agent(
         gauge = ready_gauge(registry)
 
         def ready() -> None:
+            gaps.declare_downtime()
             gauge.set(1)
             manager.status(condition.line())
             manager.ready()
 
         def tick() -> None:
+            _settle(gaps)
             # Made before the sign of life: who cannot make it does not live.
             manager.status(condition.line())
             if not condition.is_stuck:
@@ -145,10 +150,11 @@ def run_agent(
         )
         delivery.start(lifecycle)
         stack.callback(_stop, delivery, lifecycle)
-        parts = AgentParts(state, spool, registry, lifecycle, condition, reloading, ready)
+        parts = AgentParts(state, spool, gaps, registry, lifecycle, condition, reloading, ready)
         with capturing(parts):
             lifecycle.wait(manager.tick_seconds, tick, reload)
             manager.stopping()
+        _settle(gaps, final=True)
     return lifecycle.exit_code
 
 
@@ -160,6 +166,14 @@ def _open_spool(settings: AgentSettings, stack: ExitStack) -> tuple[Spool, State
             "WATCHER_STATE_DIR", str(settings.state_dir), f"a directory whose spool can be written ({error})"
         ) from error
     return Spool(state), state
+
+
+def _settle(gaps: Gaps, *, final: bool = False) -> None:
+    try:
+        gaps.settle(final=final)
+    except sqlite3.OperationalError as error:
+        # Full, read-only or busy: nothing is forgotten, and the next tick tries again.
+        log.error("gaps wait to be declared: %s", error)
 
 
 def _stop(delivery: Delivery, lifecycle: Lifecycle) -> None:

@@ -54,10 +54,10 @@ class Lifecycle:
         self._failed = True
         self._calls.put(0)
 
-    def wait(self, tick_seconds: float | None, tick: Callable[[], None], reload: Callable[[], None]) -> None:
+    def wait(self, tick_seconds: float, tick: Callable[[], None], reload: Callable[[], None]) -> None:
         """Wait until the agent is told to stop or something failed.
 
-        Calls `tick` every `tick_seconds` meanwhile (None: never), and `reload` at each SIGHUP.
+        Calls `tick` every `tick_seconds` meanwhile, and `reload` at each SIGHUP.
         """
         while True:
             try:

@@ -15,7 +15,7 @@ from watcher_agents.settings import SettingError
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 10.0
+TICK_SECONDS = 5.0
 """How often the status line is made anew; a sign of life goes with it, twice in a watchdog's time at least."""
 
 Notify = Callable[[str], object]
@@ -32,10 +32,8 @@ class ServiceManager:
         self._is_ready = False
         watchdog = _watchdog_seconds(environ)
         self._is_watched = watchdog is not None
-        self.tick_seconds: float | None = None
-        """Seconds between two words to systemd; None: there is no one to tell."""
-        if self._notify:
-            self.tick_seconds = TICK_SECONDS if watchdog is None else min(TICK_SECONDS, watchdog / 2)
+        self.tick_seconds = TICK_SECONDS if watchdog is None else min(TICK_SECONDS, watchdog / 2)
+        """Seconds between two words to systemd."""
 
     def ready(self) -> None:
         """Say that the agent captures from now on."""
