@@ -52,7 +52,7 @@ def test_each_sighup_reloads_and_none_ends_it(lifecycle: Lifecycle) -> None:
         kill(signal.SIGHUP if len(reloads) < 3 else signal.SIGINT)()
 
     kill(signal.SIGHUP)()
-    lifecycle.wait(None, nothing, reload)
+    lifecycle.wait(60.0, nothing, reload)
     assert reloads == [0, 1, 2]
     assert lifecycle.exit_code == 0
 
@@ -62,7 +62,7 @@ def test_a_thread_that_fails_ends_it_with_an_error(lifecycle: Lifecycle, caplog:
         raise ValueError("out of order")
 
     thread = lifecycle.run_thread("monitor", fail)
-    lifecycle.wait(None, nothing, nothing)
+    lifecycle.wait(60.0, nothing, nothing)
     thread.join()
     assert lifecycle.exit_code == 1
     assert "thread monitor failed" in caplog.text
