@@ -8,6 +8,7 @@ from lab.pod import boot_command
 from lab.student_day import HOSTNAME, WORKSPACE
 from lab.waiting import wait_for
 from watcher_agents.procmon.capture import ProcessCapture
+from watcher_agents.procmon.loss_watch import ProgramLosses
 from watcher_agents.procmon.probe.loader import LIVE_ENTRIES, RING_PAGES, ProcessProbe
 from watcher_agents.procmon.probe.records import Exec, Exit, decode
 from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
@@ -49,6 +50,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.reported: list[Reported] = []
+        self.losses: list[ProgramLosses] = []
         self.failures: list[BaseException] = []
 
     def capture(
@@ -59,12 +61,14 @@ class Recorder:
             hostname_prefix="jcode-",
             rules=load_rules(),
             on_programs=on_programs or self.reported.extend,
+            on_losses=self.losses.append,
             on_failure=self.failures.append,
             ring_pages=ring_pages,
         )
 
     def clear(self) -> None:
         self.reported.clear()
+        self.losses.clear()
 
     def runs(self, name: str) -> list[tuple[ProgramRun, Classification]]:
         """Those whose executable has this name."""

@@ -51,15 +51,25 @@ class AssignmentFinder:
         return below[0], below[1:]
 
     def _below_workspace(self, parts: list[str]) -> list[str]:
-        """What stands below the workspace.
+        """What stands below the workspace, which must be this student's."""
+        index, student = _workspace_at(parts)
+        return parts[index + 1 :] if student is not None and student.workspace == self.student.workspace else []
 
-        The path is inside its file system, so there may be anything above `workspace`. The first directory in it
-        that is a workspace decides, and it must be this student's: below one's own workspace anyone can make
-        directories named like another's.
-        """
-        if not parts or parts[0]:
-            return []
-        for index, part in enumerate(parts[1:-1], start=1):
-            if part == _WORKSPACES and student_of_workspace(parts[index + 1]) is not None:
-                return parts[index + 2 :] if parts[index + 1] == self.student.workspace else []
-        return []
+
+def workspace_in(path: str) -> Student | None:
+    """Whose workspace an absolute path inside its file system is, or lies in."""
+    return _workspace_at(path.split("/"))[1]
+
+
+def _workspace_at(parts: list[str]) -> tuple[int, Student | None]:
+    """Where in a path the workspace's name stands, and whose it is.
+
+    The path is inside its file system, so there may be anything above `workspace`. The first directory in it that
+    is a workspace decides: below one's own workspace anyone can make directories named like another's.
+    """
+    if parts and not parts[0]:
+        for index in range(2, len(parts)):
+            student = student_of_workspace(parts[index]) if parts[index - 1] == _WORKSPACES else None
+            if student is not None:
+                return index, student
+    return 0, None

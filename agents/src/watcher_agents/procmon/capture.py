@@ -14,7 +14,10 @@ from types import TracebackType
 
 from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.procmon.clock import BootClock
+from watcher_agents.procmon.forged_hostnames import ForgedHostnames
 from watcher_agents.procmon.intake import Found, Gone, Item, ProgramIntake
+from watcher_agents.procmon.loss_watch import LOOK_S, LossWatch, OnLosses
+from watcher_agents.procmon.owners import Owners
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.probe.loader import RING_PAGES, ProcessProbe
 from watcher_agents.procmon.program_run import Reported
@@ -29,9 +32,6 @@ _BATCH = 256
 # Beyond this the reader leaves records in the ring buffer, where the kernel counts what finds no room.
 _QUEUE_LIMIT_BYTES = 64 << 20
 _PAUSE_S = 0.01
-_SWEEP_S = 1.0
-# Losses after which the table may hold processes whose end is never told.
-_LOST_ENDS = ("exit_ring_full", "probe_skipped")
 
 OnPrograms = Callable[[list[Reported]], None]
 OnFailure = Callable[[BaseException], None]
@@ -43,7 +43,8 @@ class CaptureCounters:
 
     `seen`: programs begun in students' pods. `reported`: finished ones handed over, by process_type.
     `already_running`: those of them that were found at the start. `exits_without_exec`: ends of processes whose
-    program is not known, because its record was lost. `queue_records`, `queue_bytes`: waiting for the worker.
+    program is not known, because its record was lost. `forged_hostnames`: programs begun under a hostname that is
+    not their pod's. `queue_records`, `queue_bytes`: waiting for the worker.
     `processes`: alive now.
     """
 
@@ -51,6 +52,7 @@ class CaptureCounters:
     reported: dict[str, int]
     already_running: int
     exits_without_exec: int
+    forged_hostnames: int
     queue_records: int
     queue_bytes: int
     processes: int
@@ -59,9 +61,10 @@ class CaptureCounters:
 class ProcessCapture:
     """Captures from `start` to `stop`; also a context manager. Started once.
 
-    `on_programs` gets each batch of finished programs, in the worker's thread; an exception that it raises ends
-    the capture. `on_failure` gets the exception that ended a thread, in that thread. Nothing comes after that, and
-    what is not captured is counted in `losses` at best: the owner should stop, and end with an error.
+    `on_programs` gets each batch of finished programs, `on_losses` what was lost, both in the worker's thread;
+    an exception that they raise ends the capture. `on_failure` gets the exception that ended a thread, in that
+    thread. Nothing comes after that, and what is not captured is counted in `losses` at best: the owner should
+    stop, and end with an error.
     """
 
     def __init__(
@@ -70,18 +73,21 @@ class ProcessCapture:
         hostname_prefix: str,
         rules: Rules,
         on_programs: OnPrograms,
+        on_losses: OnLosses,
         on_failure: OnFailure,
         ring_pages: int = RING_PAGES,
     ) -> None:
         self._prefix = hostname_prefix
         self._on_programs = on_programs
+        self._on_losses = on_losses
         self._on_failure = on_failure
         self._ring_pages = ring_pages
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self.heartbeat = Heartbeat()
         """Of the thread that decodes and hands over."""
         self._table = ProgramTable(BootClock())
-        self._intake = ProgramIntake(hostname_prefix, rules, self._table)
+        self._forged = ForgedHostnames()
+        self._intake = ProgramIntake(Owners(hostname_prefix, self._forged), rules, self._table)
         self._probe: ProcessProbe | None = None
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -90,6 +96,7 @@ class ProcessCapture:
         self._bytes_out = 0
         self._already_running = 0
         self._not_followed = 0
+        self._watch: LossWatch | None = None
         self._final_losses: dict[str, int] | None = None
 
     def start(self) -> None:
@@ -98,6 +105,7 @@ class ProcessCapture:
             raise RuntimeError("a capture starts once")
         probe = ProcessProbe(self._prefix, self._received, ring_pages=self._ring_pages)
         self._probe = probe
+        self._watch = LossWatch(self._table, lambda: self._losses(probe), self._on_losses)
         for name, body in (("reader", self._read), ("worker", self._work), ("scan", self._scan)):
             thread = threading.Thread(target=self._run, args=(body, probe), name=f"procmon-{name}", daemon=True)
             self._threads.append(thread)
@@ -146,6 +154,12 @@ class ProcessCapture:
             return {}
         return self._losses(self._probe) if self._final_losses is None else dict(self._final_losses)
 
+    def whole_until_ns(self) -> int | None:
+        """Up to when all that ended has been handed over or declared lost, ns since the epoch; None: until now."""
+        if self._watch is None or self._final_losses is not None:
+            return None
+        return self._watch.whole_until_ns
+
     def counters(self) -> CaptureCounters:
         """What has been done, for metrics."""
         return CaptureCounters(
@@ -153,6 +167,7 @@ class ProcessCapture:
             reported=dict(self._intake.reported),
             already_running=self._already_running,
             exits_without_exec=self._table.exits_without_exec,
+            forged_hostnames=self._forged.programs,
             queue_records=self._queue.qsize(),
             queue_bytes=self._bytes_in - self._bytes_out,
             processes=len(self._table),
@@ -185,23 +200,24 @@ class ProcessCapture:
         probe.detach()
         probe.poll(0)
 
-    def _work(self, probe: ProcessProbe) -> None:
-        sweeps = _Sweeps(self._table, probe)
+    def _work(self, _probe: ProcessProbe) -> None:
+        watch = self._watch
+        assert watch is not None
         running = True
         while running:
             batch, running = self._next_batch()
             finished = [reported for item in batch if (reported := self._intake.take(item)) is not None]
             if finished:
                 self._on_programs(finished)
-            if self._queue.empty():
-                sweeps.sweep_where_due()
+            watch.look_where_due(idle=self._queue.empty())
+        watch.finish()
 
     def _next_batch(self) -> tuple[list[Item], bool]:
         """Waits for what there is, at most until the next sweep; False where nothing comes after it."""
         batch: list[Item] = []
         self.heartbeat.rest()
         try:
-            item = self._queue.get(timeout=_SWEEP_S)
+            item = self._queue.get(timeout=LOOK_S)
             self.heartbeat.beat()
             while item is not None:
                 batch.append(item)
@@ -241,26 +257,3 @@ class ProcessCapture:
             self._queue.put(Gone(process.pid, process.start_boottime))
         else:
             self._already_running += 1
-
-
-class _Sweeps:
-    """Sweeps the table after ends were lost: twice, a while apart, each time with nothing waiting (see sweep)."""
-
-    def __init__(self, table: ProgramTable, probe: ProcessProbe) -> None:
-        self._table = table
-        self._probe = probe
-        self._lost = 0
-        self._left = 0
-        self._last = time.monotonic()
-
-    def sweep_where_due(self) -> None:
-        if time.monotonic() - self._last < _SWEEP_S:
-            return
-        self._last = time.monotonic()
-        losses = self._probe.losses()
-        lost = sum(losses[cause] for cause in _LOST_ENDS)
-        if lost > self._lost:
-            self._lost, self._left = lost, 2
-        if self._left:
-            self._left -= 1
-            self._table.sweep(start_boottime)

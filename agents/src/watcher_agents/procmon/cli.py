@@ -12,12 +12,14 @@ from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
 from watcher_agents.journal import about
 from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.events import process_event
+from watcher_agents.procmon.loss_watch import ProgramLosses
 from watcher_agents.procmon.metrics import CaptureCollector
 from watcher_agents.procmon.probe.errors import ProbeError
 from watcher_agents.procmon.program_run import Reported
 from watcher_agents.procmon.recent_losses import RecentLosses
 from watcher_agents.procmon.rules import Rules, load_rules
 from watcher_agents.procmon.settings import ProcmonSettings, read_procmon_settings
+from watcher_agents.procmon.spooling import ProgramSpooler
 from watcher_agents.rules_file import RulesError
 from watcher_agents.settings import SettingError, rules_file
 
@@ -41,7 +43,7 @@ def main() -> int:
 def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> Iterator[None]:
     boot_id = wire.read_boot_id()
 
-    def spool(programs: list[Reported]) -> None:
+    def write(programs: list[Reported]) -> None:
         events = [process_event(reported, boot_id) for reported in programs]
         with parts.state.transaction() as transaction:
             parts.spool.append(transaction, ((event, None) for event in events))
@@ -49,22 +51,49 @@ def _capturing(settings: ProcmonSettings, rules: Rules, parts: AgentParts) -> It
         for reported, event in zip(programs, events, strict=True):
             _log_event(reported, event["id"])
 
+    def declare(losses: ProgramLosses) -> None:
+        parts.gaps.declare(
+            "probe_loss",
+            started_ns=losses.started_ns,
+            ended_ns=losses.ended_ns,
+            events_lost=losses.programs,
+            detail=str(losses),
+        )
+
+    spooler = ProgramSpooler(write, parts.gaps)
     capture = ProcessCapture(
         hostname_prefix=settings.hostname_prefix,
         rules=rules,
-        on_programs=spool,
+        on_programs=spooler.add,
+        on_losses=declare,
         on_failure=lambda failure: _fail(parts, failure),
     )
     parts.reloading.read_rules = lambda: capture.use_rules(load_rules(rules_file(os.environ, "procmon")))
     parts.condition.work = lambda: f"following {capture.counters().processes} processes of students' pods"
     recent = RecentLosses()
     parts.condition.add_check(lambda: recent.problem(capture.losses()))
+    parts.condition.add_check(spooler.problem)
     parts.condition.add_heartbeat(capture.heartbeat)
-    with capture:
-        parts.registry.register(CaptureCollector(capture))
+    parts.condition.add_heartbeat(spooler.heartbeat)
+    parts.gaps.oldest_unhandled_ns = lambda: min(
+        (at for at in (capture.whole_until_ns(), spooler.oldest_ns()) if at is not None), default=None
+    )
+    with _spooling(spooler, parts), capture:
+        parts.registry.register(CaptureCollector(capture, spooler))
         log.info("ready: following the programs of pods named %s...", settings.hostname_prefix)
         parts.ready()
         yield
+
+
+@contextmanager
+def _spooling(spooler: ProgramSpooler, parts: AgentParts) -> Iterator[None]:
+    thread = parts.lifecycle.run_thread("procmon-spooler", spooler.run)
+    try:
+        yield
+    finally:
+        spooler.finish()
+        thread.join()
+        spooler.declare_rest()
 
 
 def _fail(parts: AgentParts, failure: BaseException) -> None:

@@ -5,6 +5,10 @@ from watcher_agents.procmon.program_run import Reported
 
 PATH_LIMIT = 8192
 """Characters of a path on the wire."""
+HOSTNAME_LIMIT = 64
+"""Characters of a hostname on the wire; one of other bytes than UTF-8 is longer as text."""
+UNKNOWN_HOSTNAME = "(none)"
+"""What stands for a hostname that a student has made empty."""
 UNKNOWN_PATH = "(unknown)"
 """What stands for a path that the probe could not read."""
 
@@ -25,7 +29,7 @@ def process_event(reported: Reported, boot_id: str) -> wire.Event:
         "occurred_at": wire.format_instant(run.ended_at),
         "boot_id": boot_id,
         **wire.identity_fields(run.student, classification.hw_name),
-        "hostname": run.hostname,
+        "hostname": run.hostname[:HOSTNAME_LIMIT] or UNKNOWN_HOSTNAME,
         "pid": run.pid,
         "started_at": wire.format_instant(run.started_at),
         "process_type": classification.process_type,
@@ -39,4 +43,5 @@ def process_event(reported: Reported, boot_id: str) -> wire.Event:
         "core_dumped": run.core_dumped,
         "replaced_by_exec": run.replaced_by_exec,
         "already_running": run.already_running,
+        "hostname_forged": run.hostname_forged,
     }

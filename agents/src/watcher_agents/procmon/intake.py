@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from watcher_agents.identity import Student, student_of_pod
 from watcher_agents.procmon.classify import classify
+from watcher_agents.procmon.owners import Owner, Owners
 from watcher_agents.procmon.probe.records import Exec, decode
 from watcher_agents.procmon.program_run import Program, Reportable, Reported
 from watcher_agents.procmon.programs import ProgramTable
@@ -39,9 +39,9 @@ class ProgramIntake:
     `seen` counts the programs begun in students' pods, `reported` the finished ones by process_type.
     """
 
-    def __init__(self, hostname_prefix: str, rules: Rules, table: ProgramTable) -> None:
+    def __init__(self, owners: Owners, rules: Rules, table: ProgramTable) -> None:
         self.rules = rules
-        self._prefix = hostname_prefix
+        self._owners = owners
         self._table = table
         self.seen = 0
         self.reported: Counter[str] = Counter()
@@ -58,13 +58,14 @@ class ProgramIntake:
 
     def reportable(self, process: RunningProcess) -> Reportable | None:
         """What a process found in /proc will be reported as."""
-        student = student_of_pod(process.hostname, self._prefix)
-        if student is None:
+        owner = self._owners.of_running(process)
+        if owner is None:
             return None
         return self._classified(
             Program(
                 hostname=process.hostname,
-                student=student,
+                student=owner.student,
+                hostname_forged=owner.hostname_forged,
                 pid=process.pid,
                 start_boottime=process.start_boottime,
                 boottime=process.start_boottime,
@@ -84,9 +85,9 @@ class ProgramIntake:
             return None
         record = decode(item)
         if isinstance(record, Exec):
-            student = student_of_pod(record.hostname, self._prefix)
-            self.seen += student is not None
-            reportable = None if student is None else self._classified(_program(record, student))
+            owner = self._owners.of_exec(record)
+            self.seen += owner is not None
+            reportable = None if owner is None else self._classified(_program(record, owner))
             return self._table.begin(record.pid, record.start_boottime, record.boottime, reportable)
         return self._table.end(record)
 
@@ -98,10 +99,11 @@ class ProgramIntake:
         return replace(program, argv=redacted(program.argv)), classification
 
 
-def _program(record: Exec, student: Student) -> Program:
+def _program(record: Exec, owner: Owner) -> Program:
     return Program(
         hostname=record.hostname,
-        student=student,
+        student=owner.student,
+        hostname_forged=owner.hostname_forged,
         pid=record.pid,
         start_boottime=record.start_boottime,
         boottime=record.boottime,

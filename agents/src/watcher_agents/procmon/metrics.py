@@ -7,13 +7,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from watcher_agents.procmon.capture import ProcessCapture
+from watcher_agents.procmon.spooling import ProgramSpooler
 
 
 class CaptureCollector(Collector):
     """What procmon sees, beside the spool and the delivery."""
 
-    def __init__(self, capture: ProcessCapture) -> None:
+    def __init__(self, capture: ProcessCapture, spooler: ProgramSpooler) -> None:
         self._capture = capture
+        self._spooler = spooler
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is asked of the capture at registration."""
@@ -45,11 +47,22 @@ class CaptureCollector(Collector):
                 "Ends of programs whose beginning was lost",
                 counters.exits_without_exec,
             ),
+            (
+                "watcher_forged_hostnames",
+                "Programs begun under a hostname that is not their pod's",
+                counters.forged_hostnames,
+            ),
+            (
+                "watcher_programs_dropped",
+                "Programs dropped because the spool could not be written",
+                self._spooler.dropped,
+            ),
         ):
             yield CounterMetricFamily(name, text, value=total)
         for name, text, value in (
             ("watcher_capture_queue_records", "Records that wait to be decoded", counters.queue_records),
             ("watcher_capture_queue_bytes", "Bytes of the records that wait", counters.queue_bytes),
             ("watcher_processes_followed", "Processes of students' pods alive now", counters.processes),
+            ("watcher_programs_held", "Finished programs that wait to be spooled", self._spooler.held),
         ):
             yield GaugeMetricFamily(name, text, value=value)

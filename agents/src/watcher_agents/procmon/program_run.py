@@ -6,7 +6,7 @@ from typing import Literal
 
 from watcher_agents.identity import Student
 
-_ENTRY_BYTES = 512
+_ENTRY_BYTES = 1024
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,12 @@ class Program:
     """A program that a process has been executing since `boottime` (ns), or since before procmon was there.
 
     `start_boottime` is the process's; one that was already running counts its program's time from there.
+    `hostname` is the process's; where it is forged it does not name `student`, whose pod it is.
     """
 
     hostname: str
     student: Student
+    hostname_forged: bool
     pid: int
     start_boottime: int
     boottime: int
@@ -30,8 +32,7 @@ class Program:
     @property
     def weight(self) -> int:
         """About the bytes that it takes in memory."""
-        texts = sum(map(len, self.argv)) + len(self.binary_path) + len(self.cwd)
-        return _ENTRY_BYTES + texts + 64 * len(self.argv)
+        return _weight(self.argv, self.binary_path, self.cwd)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class ProgramRun:
 
     hostname: str
     student: Student
+    hostname_forged: bool
     pid: int
     started_at: datetime
     ended_at: datetime
@@ -57,6 +59,11 @@ class ProgramRun:
     replaced_by_exec: bool
     already_running: bool
     started_boottime: int
+
+    @property
+    def weight(self) -> int:
+        """About the bytes that it takes in memory."""
+        return _weight(self.argv, self.binary_path, self.cwd)
 
 
 @dataclass(frozen=True)
@@ -74,3 +81,7 @@ class Classification:
 
 Reportable = tuple[Program, Classification]
 Reported = tuple[ProgramRun, Classification]
+
+
+def _weight(argv: tuple[str, ...], *paths: str) -> int:
+    return _ENTRY_BYTES + sum(map(len, argv)) + sum(map(len, paths)) + 64 * len(argv)

@@ -29,7 +29,7 @@ class _Process:
 class ProgramTable:
     """The processes of students' pods that live now, and the programs in them that will be reported.
 
-    Bounded: past `byte_limit` the pod that holds most gives up its oldest program, which is counted.
+    Bounded: past `byte_limit` the student who holds most gives up the oldest program, which is counted.
     """
 
     def __init__(
@@ -128,19 +128,19 @@ class ProgramTable:
         if process.reportable is not None:
             program = process.reportable[0]
             self._bytes += program.weight
-            self._held[program.hostname] += program.weight
+            self._held[program.student.workspace] += program.weight
         while self._bytes > self._byte_limit:
-            self._evict(self._oldest_of_largest_pod())
+            self._evict(self._oldest_of_largest_student())
         while len(self._processes) > self._process_limit:
             # More than the probe follows at once: exits were lost, and the oldest are the likeliest to be gone.
             self._evict(next(iter(self._processes)))
 
-    def _oldest_of_largest_pod(self) -> int:
-        hostname = max(self._held, key=self._held.__getitem__)
+    def _oldest_of_largest_student(self) -> int:
+        workspace = max(self._held, key=self._held.__getitem__)
         return next(
             pid
             for pid, process in self._processes.items()
-            if process.reportable is not None and process.reportable[0].hostname == hostname
+            if process.reportable is not None and process.reportable[0].student.workspace == workspace
         )
 
     def _evict(self, pid: int) -> None:
@@ -154,9 +154,9 @@ class ProgramTable:
         if process is not None and process.reportable is not None:
             program = process.reportable[0]
             self._bytes -= program.weight
-            self._held[program.hostname] -= program.weight
-            if not self._held[program.hostname]:
-                del self._held[program.hostname]
+            self._held[program.student.workspace] -= program.weight
+            if not self._held[program.student.workspace]:
+                del self._held[program.student.workspace]
         return process
 
     def _run(self, reportable: Reportable, end_boottime: int, exit_: Exit | None) -> Reported:
@@ -166,6 +166,7 @@ class ProgramTable:
         run = ProgramRun(
             hostname=program.hostname,
             student=program.student,
+            hostname_forged=program.hostname_forged,
             pid=program.pid,
             started_at=started_at,
             ended_at=ended_at,

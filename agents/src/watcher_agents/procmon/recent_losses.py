@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 RECENT_SECONDS = 3600.0
 """How long after the last loss it is told. For ever would teach operators to overlook it; the metric stays."""
 
-_PARTIAL = ("exe_unreadable", "cwd_unreadable", "argv_unreadable")
+PARTIAL = ("exe_unreadable", "cwd_unreadable", "argv_unreadable")
 """Losses of a part of a record: the program is recorded all the same. A student can bring them about at will."""
 
 
@@ -22,7 +22,7 @@ class RecentLosses:
     def problem(self, losses: Mapping[str, int]) -> str | None:
         """What was lost lately, by cause (see ProcessCapture.losses); None where nothing was."""
         now = self._clock()
-        programs = {cause: count for cause, count in losses.items() if cause not in _PARTIAL}
+        programs = {cause: count for cause, count in losses.items() if cause not in PARTIAL}
         if any(count > self._latest.get(cause, 0) for cause, count in programs.items()):
             self._grew_at = now
         elif self._grew_at is not None and now - self._grew_at >= RECENT_SECONDS:

@@ -4,6 +4,7 @@ A process may end at any moment while it is looked at; it is then left out, and 
 """
 
 import ctypes
+import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ _ARGV_LIMIT = 16384
 _CLONE_NEWUTS = 0x04000000
 _DELETED = " (deleted)"
 # In /proc/<pid>/stat, counted from the state, which is the first field after the name in parentheses.
-_STATE, _THREADS, _START_TICKS = 0, 17, 19
+_STATE, _PARENT, _THREADS, _START_TICKS = 0, 1, 17, 19
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class RunningProcess:
     cwd: str
     argv: tuple[str, ...]
     truncated: bool
+    mount_namespace: str
 
 
 def running_processes(hostname_prefix: str, proc: Path = PROC) -> Iterator[RunningProcess]:
@@ -78,12 +80,30 @@ def start_boottime(pid: int, proc: Path = PROC) -> int | None:
 
     A zombie is not live, its end has been told; but where only the first thread has ended the process lives on.
     """
-    stat = _contents(proc / str(pid) / "stat")
-    if stat is None:
+    fields = _stat(pid, proc)
+    if fields is None:
         return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
     ended = fields[_STATE] in (b"Z", b"X") and int(fields[_THREADS]) <= 1
     return None if ended else int(fields[_START_TICKS]) * TICK_NS
+
+
+def parent_of(pid: int, proc: Path = PROC) -> int | None:
+    """The pid of a process's parent, 0 where that is in no namespace of ours; None where the process is gone."""
+    fields = _stat(pid, proc)
+    return None if fields is None else int(fields[_PARENT])
+
+
+def mount_namespace_of(pid: int, proc: Path = PROC) -> str | None:
+    """What the kernel shows as a process's mount namespace; None where it is gone, or guards itself."""
+    try:
+        return _link(proc / str(pid) / "ns/mnt")
+    except PermissionError:
+        return None
+
+
+def _stat(pid: int, proc: Path) -> list[bytes] | None:
+    stat = _contents(proc / str(pid) / "stat")
+    return None if stat is None else stat[stat.rindex(b")") + 2 :].split()
 
 
 def _process(entry: Path, pid: int, hostname: str, mounts: dict[str, list[Mount]]) -> RunningProcess | None:
@@ -108,6 +128,7 @@ def _process(entry: Path, pid: int, hostname: str, mounts: dict[str, list[Mount]
         cwd=_path(cwd, root, mounts[mount_namespace]),
         argv=arguments(cmdline[:_ARGV_LIMIT]),
         truncated=len(cmdline) > _ARGV_LIMIT,
+        mount_namespace=mount_namespace,
     )
 
 
@@ -178,4 +199,9 @@ def _contents(path: Path, limit: int = -1) -> bytes | None:
         with path.open("rb") as file:
             return file.read(limit)
     except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError as error:
+        # What mountinfo answers of a process that has nothing left but its entry.
+        if error.errno != errno.EINVAL:
+            raise
         return None

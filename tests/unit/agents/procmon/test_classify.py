@@ -21,6 +21,7 @@ JAVA = "/usr/lib/jvm/java-17-openjdk-amd64/bin/java"
 def classified(binary_path: str, command: str, cwd: str = HW) -> Classification | None:
     program = Program(
         hostname="jcode-os-1-202012180-866cbc896c-lrx9d",
+        hostname_forged=False,
         student=Student("os-1", 202012180, "os-1-202012180"),
         pid=7,
         start_boottime=1,

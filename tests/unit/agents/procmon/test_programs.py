@@ -11,16 +11,18 @@ from watcher_agents.procmon.program_run import Classification, Program, ProgramR
 from watcher_agents.procmon.programs import ProgramTable
 
 START = 1000 * TICK_NS
+STUDENT = Student("os-1", 1, "os-1-1")
 
 
 def program(
-    pid: int = 7, name: str = "a.out", *, start: int = START, at: int | None = None, hostname: str = "jcode-os-1-1"
+    pid: int = 7, name: str = "a.out", *, start: int = START, at: int | None = None, student: Student = STUDENT
 ) -> Reportable:
     boottime = start + 5_000_000 if at is None else at
     return (
         Program(
-            hostname=hostname,
-            student=Student("os-1", 1, "os-1-1"),
+            hostname="jcode-os-1-1",
+            student=student,
+            hostname_forged=False,
             pid=pid,
             start_boottime=start,
             boottime=boottime,
@@ -169,11 +171,11 @@ def test_sweep_gives_up_what_is_missing_twice(table: ProgramTable) -> None:
     assert run_of(table.end(ended(program(2)))).pid == 2
 
 
-def test_memory_is_bounded_and_the_largest_pod_pays() -> None:
-    """Past the limit the pod that holds most gives up its oldest; another student's program is told."""
+def test_memory_is_bounded_and_who_holds_most_pays() -> None:
+    """Past the limit the student who holds most gives up the oldest; another's program is told."""
     weight = program()[0].weight
     table = ProgramTable(BootClock(), byte_limit=10 * weight)
-    quiet = program(1, hostname="jcode-os-1-2")
+    quiet = program(1, student=Student("os-1", 2, "os-1-2"))
     begin(table, quiet)
     for pid in range(2, 30):
         begin(table, program(pid))

@@ -22,7 +22,8 @@ def exec_record(
     length = len(argv) if argv_length is None else argv_length
     header = struct.pack("=IIQQQ", 1, 4242, 1000, 2000, length)
     sizes = struct.pack("=IIIIII", flags, 8 << 20 | 1, 9 << 20 | 2, len(exe), len(cwd), len(argv))
-    return header + sizes + hostname.ljust(72, b"\0") + exe + cwd + argv
+    pod = struct.pack("=QQII", 77, 900, 4200, 0) + hostname.ljust(72, b"\0") + b"jcode-os-1-2".ljust(72, b"\0")
+    return header + sizes + pod + exe + cwd + argv
 
 
 def decoded_exec(raw: bytes) -> Exec:
@@ -44,6 +45,10 @@ def test_exec_is_decoded() -> None:
         truncated=False,
         exe_device=8 << 20 | 1,
         cwd_device=9 << 20 | 2,
+        mount_namespace=77,
+        init_pid=4200,
+        init_start_boottime=900,
+        init_hostname="jcode-os-1-2",
     )
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from watcher_agents.procmon.clock import TICK_NS
 from watcher_agents.procmon.probe import headers
-from watcher_agents.procmon.probe.btf import Btf, BtfError
+from watcher_agents.procmon.probe.btf import Btf, BtfError, MissingMemberError
 from watcher_agents.procmon.probe.errors import ProbeError
 
 # Raw tracepoints: the same places as sched:sched_process_exec and …_exit, but they need no tracefs, cost less,
@@ -28,10 +28,17 @@ _MEMBERS = (
     ("task_struct", "mm"),
     ("task_struct", "fs"),
     ("task_struct", "nsproxy"),
+    ("task_struct", "thread_pid"),
+    ("task_struct", "tgid"),
     ("signal_struct", "live", "counter"),
     ("signal_struct", "flags"),
     ("signal_struct", "group_exit_code"),
     ("nsproxy", "uts_ns"),
+    ("nsproxy", "mnt_ns"),
+    ("pid", "level"),
+    ("pid", "numbers"),
+    ("upid", "ns"),
+    ("pid_namespace", "child_reaper"),
     ("uts_namespace", "name", "nodename"),
     ("mm_struct", "exe_file"),
     ("mm_struct", "arg_start"),
@@ -43,6 +50,8 @@ _MEMBERS = (
     ("dentry", "d_sb"),
     ("super_block", "s_dev"),
 )
+# The number of a mount namespace that is never given again: before Linux 6.18, and since.
+_NAMESPACE_NUMBERS = (("mnt_namespace", "seq"), ("mnt_namespace", "ns", "ns_id"))
 
 _REASON_LIMIT = 400
 
@@ -104,9 +113,17 @@ def _bcc() -> Any:
 def _offsets() -> dict[str, int]:
     try:
         btf = Btf.of_running_kernel()
-        return {f"OFFSET_{'_'.join(path)}": btf.offset(*path) for path in _MEMBERS}
+        offsets = {f"OFFSET_{'_'.join(path)}": btf.offset(*path) for path in _MEMBERS}
+        return offsets | {"OFFSET_mnt_namespace_id": _offset_of_either(btf, *_NAMESPACE_NUMBERS)}
     except BtfError as error:
         raise ProbeError(str(error)) from error
+
+
+def _offset_of_either(btf: Btf, older: tuple[str, ...], newer: tuple[str, ...]) -> int:
+    try:
+        return btf.offset(*older)
+    except MissingMemberError:
+        return btf.offset(*newer)
 
 
 @contextmanager

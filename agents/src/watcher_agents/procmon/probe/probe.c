@@ -28,7 +28,9 @@
 
 #define SIGNAL_GROUP_EXIT 0x4  // include/linux/sched/signal.h
 
-// Paths are names from the leaf up to below the root of the file system, each with its NUL.
+// Paths are names from the leaf up to below the root of the file system, each with its NUL. mount_namespace is a
+// number that no other one gets until the next boot (the inode number of a namespace is given again). init_pid is the
+// first process of the pod and init_nodename its hostname; 0 and empty where it is not known.
 struct exec_record {
     u32 kind;
     u32 pid;
@@ -41,7 +43,12 @@ struct exec_record {
     u32 exe_size;
     u32 cwd_size;
     u32 argv_size;
+    u64 mount_namespace;
+    u64 init_start_boottime;
+    u32 init_pid;
+    u32 reserved;
     char nodename[72];
+    char init_nodename[72];
     char data[DATA_SIZE];
 };
 #define EXEC_HEADER_SIZE __builtin_offsetof(struct exec_record, data)
@@ -163,6 +170,22 @@ static __always_inline void append_argv(struct exec_record *record, u64 at, u64 
     *(volatile u32 *)&record->argv_size = size;
 }
 
+// The first process of the pid namespace next below the node's: the pod's own, whatever namespaces a student has made
+// in it. 0 where there is none: a process of the node, or a pod that uses the node's pid namespace.
+static __always_inline u64 init_of_pod(u64 task) {
+    u64 pid = pointer_at(task, OFFSET_task_struct_thread_pid);
+    if (word_at(pid, OFFSET_pid_level) == 0) {
+        return 0;
+    }
+    // numbers[1].ns; of a number, the pointer is the last member.
+    u64 pid_namespace = pointer_at(pid, OFFSET_pid_numbers + OFFSET_upid_ns + sizeof(u64) + OFFSET_upid_ns);
+    return pointer_at(pid_namespace, OFFSET_pid_namespace_child_reaper);
+}
+
+static __always_inline u64 nodename_of(u64 nsproxy) {
+    return pointer_at(nsproxy, OFFSET_nsproxy_uts_ns) + OFFSET_uts_namespace_name_nodename;
+}
+
 static __always_inline int in_a_pod(u64 nodename) {
     const char wanted[] = {PREFIX_BYTES};
     char actual[PREFIX_LENGTH] = {};
@@ -181,10 +204,13 @@ static __always_inline int in_a_pod(u64 nodename) {
 int on_exec(void *context) {
     u64 task = bpf_get_current_task();
     u64 nsproxy = pointer_at(task, OFFSET_task_struct_nsproxy);
-    u64 nodename = pointer_at(nsproxy, OFFSET_nsproxy_uts_ns) + OFFSET_uts_namespace_name_nodename;
+    u64 nodename = nodename_of(nsproxy);
+    u64 init = init_of_pod(task);
+    u64 init_nodename = init ? nodename_of(pointer_at(init, OFFSET_task_struct_nsproxy)) : 0;
     u32 pid = bpf_get_current_pid_tgid() >> 32;
-    // A process that is followed stays so when it leaves the pod's UTS namespace: its last image must get an end.
-    if (!in_a_pod(nodename) && !live.lookup(&pid)) {
+    // A student may give a process another hostname (unshare -Ur --uts): its pod's first process still has the pod's.
+    // And a process that is followed stays so whatever it does: its last image must get an end.
+    if (!in_a_pod(nodename) && !(init && in_a_pod(init_nodename)) && !live.lookup(&pid)) {
         return 0;
     }
 
@@ -199,7 +225,13 @@ int on_exec(void *context) {
     record->start_boottime = pointer_at(leader, OFFSET_task_struct_start_boottime);
     record->boottime = bpf_ktime_get_boot_ns();
     record->flags = 0;
+    record->mount_namespace = pointer_at(pointer_at(nsproxy, OFFSET_nsproxy_mnt_ns), OFFSET_mnt_namespace_id);
+    record->init_pid = init ? word_at(init, OFFSET_task_struct_tgid) : 0;
+    record->init_start_boottime =
+        init ? pointer_at(pointer_at(init, OFFSET_task_struct_group_leader), OFFSET_task_struct_start_boottime) : 0;
     bpf_probe_read_kernel(record->nodename, NODENAME_SIZE, (void *)nodename);
+    // Where it cannot be read, the kernel writes zeros.
+    bpf_probe_read_kernel(record->init_nodename, NODENAME_SIZE, (void *)init_nodename);
 
     struct live_process process = {.start_boottime = record->start_boottime, .image_boottime = record->boottime};
     if (live.update(&pid, &process) != 0) {

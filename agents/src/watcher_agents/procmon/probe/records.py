@@ -14,7 +14,7 @@ _PATH_LIMIT = 8192
 
 _KIND = struct.Struct("=I")
 _EXEC_KIND, _EXIT_KIND = 1, 2
-_EXEC = struct.Struct("=IIQQQIIIIII72s")
+_EXEC = struct.Struct("=IIQQQIIIIIIQQII72s72s")
 _EXIT = struct.Struct("=IIQQQII")
 _EXE_TRUNCATED, _CWD_TRUNCATED, _ARGV_TRUNCATED = 1, 2, 4
 _EXE_UNREADABLE, _CWD_UNREADABLE, _ARGV_UNREADABLE = 8, 16, 32
@@ -31,6 +31,9 @@ class Exec:
     `start_boottime` is when the process began, which exec does not change: with the pid it names the process.
     `boottime` is when this program began. Paths are inside their file system: what is above its root is not seen,
     whatever it is mounted at. The devices (major << 20 | minor) are of the file systems of the two paths.
+    `mount_namespace` is a number that no other one gets until the next boot. `init_pid` and `init_start_boottime`
+    name the pod's first process, `init_hostname` is that process's; 0 and empty where it is not known (a pod in
+    the node's own pid namespace).
     `truncated`: a path or argv was longer than the probe carries, or could not be read.
     """
 
@@ -44,6 +47,10 @@ class Exec:
     truncated: bool
     exe_device: int
     cwd_device: int
+    mount_namespace: int
+    init_pid: int
+    init_start_boottime: int
+    init_hostname: str
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,12 @@ def _decode_exec(raw: bytes) -> Exec:
         exe_size,
         cwd_size,
         argv_size,
+        mount_namespace,
+        init_start_boottime,
+        init_pid,
+        _,
         nodename,
+        init_nodename,
     ) = fields
     cwd_at = _EXEC.size + exe_size
     argv_at = cwd_at + cwd_size
@@ -133,14 +145,22 @@ def _decode_exec(raw: bytes) -> Exec:
         pid=pid,
         start_boottime=start,
         boottime=boottime,
-        hostname=text(nodename.split(b"\0", 1)[0]),
+        hostname=_hostname(nodename),
         binary_path=binary_path,
         cwd=cwd,
         argv=arguments(raw[argv_at : argv_at + argv_size]),
         truncated=bool(flags) or argv_size < argv_length or CUT in (binary_path[:1], cwd[:1]),
         exe_device=exe_device,
         cwd_device=cwd_device,
+        mount_namespace=mount_namespace,
+        init_pid=init_pid,
+        init_start_boottime=init_start_boottime,
+        init_hostname=_hostname(init_nodename),
     )
+
+
+def _hostname(raw: bytes) -> str:
+    return text(raw.split(b"\0", 1)[0])
 
 
 def _path(names: bytes, cut: bool) -> str:
