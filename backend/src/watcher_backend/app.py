@@ -19,7 +19,16 @@ from watcher_backend.events import Batch
 from watcher_backend.ingest import IngestWriter
 from watcher_backend.legacy import BuildPost, RunPost, SnapshotPost
 from watcher_backend.metrics import Metrics, RequestMetrics
-from watcher_backend.routes import agent_events, canaries, content, events, health, legacy_ingest, legacy_reads
+from watcher_backend.routes import (
+    agent_events,
+    canaries,
+    content,
+    events,
+    gaps,
+    health,
+    legacy_ingest,
+    legacy_reads,
+)
 from watcher_backend.services import Services
 from watcher_backend.settings import Settings
 from watcher_backend.storage.database import Database
@@ -66,7 +75,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     problems.install(app)
     # The routes are tried in this order, so the busiest stand first; and the old GETs last, to which
     # /api/v1/events/... reads as a class, an assignment and a student.
-    for routes in (legacy_ingest, agent_events, health, events, content, canaries, legacy_reads):
+    for routes in (legacy_ingest, agent_events, health, events, content, gaps, canaries, legacy_reads):
         app.include_router(routes.router)
     _document_models(app)
     return app

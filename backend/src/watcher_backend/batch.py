@@ -9,12 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from watcher_backend.events import Agent, Batch, BatchEnvelope, WireEvent
 from watcher_backend.problems import ProblemError, field_error, invalid_fields
-from watcher_backend.storage.records import EventRecord
+from watcher_backend.storage.records import Record
 from watcher_backend.text import printable
 
 _EVENT: TypeAdapter[WireEvent] = TypeAdapter(WireEvent)
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
-_EVENT_TYPES = frozenset({"snapshot", "build", "run"})
+_EVENT_TYPES = frozenset({"snapshot", "build", "run", "gap"})
 _SHOWN_PROBLEMS = 3
 
 
@@ -30,7 +30,7 @@ class ReceivedBatch(NamedTuple):
     """A batch's sender and, in the order of its events, what to store or why not."""
 
     agent: Agent
-    events: list[EventRecord | Rejected]
+    events: list[Record | Rejected]
 
 
 def read_batch(body: bytes, received_at: int) -> ReceivedBatch:
@@ -43,7 +43,7 @@ def read_batch(body: bytes, received_at: int) -> ReceivedBatch:
         batch = Batch.model_validate_json(body)
     except ValidationError:
         return _read_one_by_one(body, received_at)
-    events: list[EventRecord | Rejected] = [event.to_record(batch.agent, received_at) for event in batch.events]
+    events: list[Record | Rejected] = [event.to_record(batch.agent, received_at) for event in batch.events]
     return ReceivedBatch(batch.agent, events)
 
 
@@ -58,7 +58,7 @@ def _read_one_by_one(body: bytes, received_at: int) -> ReceivedBatch:
     )
 
 
-def _read_event(item: object, agent: Agent, received_at: int) -> EventRecord | Rejected:
+def _read_event(item: object, agent: Agent, received_at: int) -> Record | Rejected:
     try:
         return _EVENT.validate_python(item).to_record(agent, received_at)
     except ValidationError as error:

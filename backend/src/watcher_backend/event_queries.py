@@ -47,6 +47,7 @@ class StoredEvent(NamedTuple):
     core_dumped: bool | None
     replaced_by_exec: bool | None
     already_running: bool | None
+    hostname_forged: bool | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _load(database: Database, condition: Any) -> list[StoredEvent]:
             Process.hostname, Process.pid, Process.started_at, Process.process_type, Process.binary_path,
             Process.argv, Process.cmdline, Process.argv_truncated, Process.cwd, Process.target_path,
             Process.exit_code, Process.signal, Process.core_dumped, Process.replaced_by_exec,
-            Process.already_running,
+            Process.already_running, Process.hostname_forged,
         )
         .join(Work, on=(Event.work == Work.id))
         .join(Origin, JOIN.LEFT_OUTER, on=(Event.origin == Origin.id))

@@ -1,18 +1,35 @@
 """The wire contract's events (docs/wire/event-v1.schema.json) as models, and their way into records.
 
 What the models accept is what the schema accepts, less what no node can have sent: dates that the calendar
-does not have, NUL characters, snapshot paths that climb.
+does not have, NUL characters, snapshot paths that climb, gaps that end before they begin, half of a student's
+name.
 """
 
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from watcher_backend.clock import parse_instant
+from watcher_backend.clock import format_instant, parse_instant
 from watcher_backend.names import MAX_FILENAME_LENGTH, MAX_STUDENT_ID, check_filename, check_snapshot_path
-from watcher_backend.storage.records import EventRecord, OriginKey, ProcessRecord, VersionRecord, WorkKey
+from watcher_backend.storage.records import (
+    EventRecord,
+    GapRecord,
+    OriginKey,
+    ProcessRecord,
+    VersionRecord,
+    WorkKey,
+)
 
 MAX_BATCH_EVENTS = 1000
 _MAX_INTEGER = 2**63 - 1
@@ -61,6 +78,7 @@ Sequence = Annotated[int, Field(ge=1, le=_MAX_INTEGER)]
 ClassDiv = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+-[A-Za-z0-9]+$", max_length=64)]
 StudentId = Annotated[int, Field(ge=0, le=MAX_STUDENT_ID)]
 HwName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=64)]
+Count = Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
 ProcessPath = Annotated[str, Field(min_length=1, max_length=8192, pattern=_NO_NUL)]
 
 
@@ -84,6 +102,12 @@ class _WireEvent(_Strict):
     occurred_at: Instant
     boot_id: BootId
     sequence: Sequence
+
+    def _origin(self, agent: Agent) -> OriginKey:
+        return OriginKey(agent.name, agent.node, agent.release, self.boot_id)
+
+
+class _WorkEvent(_WireEvent):
     class_div: ClassDiv
     student_id: StudentId
     hw_name: HwName
@@ -97,13 +121,13 @@ class _WireEvent(_Strict):
             work=WorkKey(self.class_div, self.hw_name, self.student_id),
             occurred_at=self.occurred_at,
             received_at=received_at,
-            origin=OriginKey(agent.name, agent.node, agent.release, self.boot_id),
+            origin=self._origin(agent),
             sequence=self.sequence,
             detail=detail,
         )
 
 
-class SnapshotEvent(_WireEvent):
+class SnapshotEvent(_WorkEvent):
     """A saved version of a file, or its deletion."""
 
     type: Literal["snapshot"]
@@ -113,7 +137,7 @@ class SnapshotEvent(_WireEvent):
         AfterValidator(_checked_filename),
     ]
     change: Literal["created", "modified", "deleted"]
-    size: Annotated[int, Field(ge=0, le=_MAX_INTEGER)]
+    size: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     snapshot_path: (
         Annotated[
@@ -123,7 +147,7 @@ class SnapshotEvent(_WireEvent):
         ]
         | None
     )
-    content_omitted: Literal["too_large"] | None
+    content_omitted: Literal["too_large", "spool_full"] | None
     recovered: bool
 
     def to_record(self, agent: Agent, received_at: int) -> EventRecord:
@@ -140,7 +164,7 @@ class SnapshotEvent(_WireEvent):
         return self._record(self.type, agent, received_at, detail)
 
 
-class ProcessEvent(_WireEvent):
+class ProcessEvent(_WorkEvent):
     """A build or a run."""
 
     type: Literal["build", "run"]
@@ -158,6 +182,7 @@ class ProcessEvent(_WireEvent):
     core_dumped: bool
     replaced_by_exec: bool
     already_running: bool
+    hostname_forged: bool = False
 
     def to_record(self, agent: Agent, received_at: int) -> EventRecord:
         """Return the event as it is stored; received_at in microseconds since the epoch."""
@@ -177,11 +202,69 @@ class ProcessEvent(_WireEvent):
             core_dumped=self.core_dumped,
             replaced_by_exec=self.replaced_by_exec,
             already_running=self.already_running,
+            hostname_forged=self.hostname_forged,
         )
         return self._record(self.type, agent, received_at, detail)
 
 
-WireEvent = Annotated[SnapshotEvent | ProcessEvent, Field(discriminator="type")]
+GapCause = Literal[
+    "agent_stopped", "queue_overflow", "remounted", "unwatched", "blind_mount", "saves_overtaken",
+    "rate_limited", "too_many_files", "probe_loss", "spool_full", "spool_unwritable", "spool_damaged",
+]  # fmt: skip
+
+
+class GapEvent(_WireEvent):
+    """A time in which work of students was, or may have been, not recorded."""
+
+    type: Literal["gap"]
+    class_div: ClassDiv | None
+    student_id: StudentId | None
+    started_at: Instant | None
+    cause: GapCause
+    files_seen: Count | None
+    files_recovered: Count | None
+    events_lost: Count | None
+    detail: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")] | None
+
+    # Validators of a field, not of the model, so that what is wrong is said of that field. A field that failed
+    # before is not in info.data, and has been told already.
+    @field_validator("student_id")
+    @classmethod
+    def _with_a_class(cls, student_id: int | None, info: ValidationInfo) -> int | None:
+        if "class_div" in info.data and (info.data["class_div"] is None) != (student_id is None):
+            raise PydanticCustomError("gap_student", "expected both class_div and student_id, or null for both")
+        return student_id
+
+    @field_validator("started_at")
+    @classmethod
+    def _before_its_end(cls, started_at: int | None, info: ValidationInfo) -> int | None:
+        end = info.data.get("occurred_at")
+        if started_at is not None and end is not None and started_at > end:
+            raise PydanticCustomError(
+                "gap_start", "expected no later than occurred_at, {end}", {"end": format_instant(end)}
+            )
+        return started_at
+
+    def to_record(self, agent: Agent, received_at: int) -> GapRecord:
+        """Return the gap as it is stored; received_at in microseconds since the epoch."""
+        return GapRecord(
+            event_id=bytes.fromhex(self.id),
+            class_div=self.class_div,
+            student_id=self.student_id,
+            started_at=self.started_at,
+            occurred_at=self.occurred_at,
+            received_at=received_at,
+            origin=self._origin(agent),
+            sequence=self.sequence,
+            cause=self.cause,
+            files_seen=self.files_seen,
+            files_recovered=self.files_recovered,
+            events_lost=self.events_lost,
+            detail=self.detail,
+        )
+
+
+WireEvent = Annotated[SnapshotEvent | ProcessEvent | GapEvent, Field(discriminator="type")]
 
 
 # Not Literal[1], which takes true for 1.

@@ -24,7 +24,7 @@ from peewee import (
 
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
-from watcher_backend.storage.records import EventRecord
+from watcher_backend.storage.records import Record
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class StorageUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class _Submission:
-    records: Sequence[EventRecord]
+    records: Sequence[Record]
     outcome: "asyncio.Future[list[bool]]"
 
 
@@ -118,7 +118,7 @@ class IngestWriter:
             self._changed.notify()
         return await removal.outcome
 
-    async def store(self, records: Sequence[EventRecord]) -> list[bool]:
+    async def store(self, records: Sequence[Record]) -> list[bool]:
         """Return, once all are committed, for each event whether it is new (False: stored before).
 
         Raises QueueFullError where too much waits already, StorageUnavailableError where the database

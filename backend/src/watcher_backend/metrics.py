@@ -48,7 +48,7 @@ class Metrics:
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._events = Counter(
             "watcher_ingest_events",
-            "Events received, by type (snapshot, build, run, unknown) and what became of them"
+            "Events received, by type (snapshot, build, run, gap, unknown) and what became of them"
             " (stored, duplicate, rejected).",
             ("type", "outcome"),
             registry=self.registry,

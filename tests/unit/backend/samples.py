@@ -3,7 +3,14 @@
 import itertools
 from typing import Any
 
-from watcher_backend.storage.records import EventRecord, OriginKey, ProcessRecord, VersionRecord, WorkKey
+from watcher_backend.storage.records import (
+    EventRecord,
+    GapRecord,
+    OriginKey,
+    ProcessRecord,
+    VersionRecord,
+    WorkKey,
+)
 
 BOOT_ID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 AGENT = {"name": "filemon", "node": "worker-1", "release": "0.1.0"}
@@ -62,6 +69,28 @@ def process(**changes: Any) -> dict[str, Any]:
         "core_dumped": False,
         "replaced_by_exec": False,
         "already_running": False,
+        "hostname_forged": False,
+    }
+    return {**event, **changes}
+
+
+def gap(**changes: Any) -> dict[str, Any]:
+    """Return a valid gap of the wire that concerns a whole node, with an id of its own."""
+    number = next(_numbers)
+    event = {
+        "id": f"{number:032x}",
+        "type": "gap",
+        "occurred_at": "2025-07-30T06:20:00.000000Z",
+        "boot_id": BOOT_ID,
+        "sequence": number,
+        "class_div": None,
+        "student_id": None,
+        "started_at": "2025-07-30T06:17:00.000000Z",
+        "cause": "queue_overflow",
+        "files_seen": 120,
+        "files_recovered": 3,
+        "events_lost": None,
+        "detail": "the kernel's queue of 16384 events ran over",
     }
     return {**event, **changes}
 
@@ -113,3 +142,19 @@ def process_record(at: int, kind: str = "build", **changes: Any) -> EventRecord:
         sequence=None,
         detail=detail,
     )
+
+
+def gap_record(at: int, started_at: int | None = None, **changes: Any) -> GapRecord:
+    """Return a gap of a whole node to store, with an id of its own; times in microseconds since the epoch."""
+    record = GapRecord(
+        event_id=next(_numbers).to_bytes(16, "big"),
+        class_div=None,
+        student_id=None,
+        started_at=started_at,
+        occurred_at=at,
+        received_at=at,
+        origin=ORIGIN,
+        sequence=1,
+        cause="agent_stopped",
+    )
+    return record._replace(**changes)

@@ -8,10 +8,18 @@ import pytest
 from unit.backend import samples
 from watcher_backend.batch import Rejected, read_batch
 from watcher_backend.problems import ProblemError
-from watcher_backend.storage.records import EventRecord, OriginKey, ProcessRecord, VersionRecord, WorkKey
+from watcher_backend.storage.records import (
+    EventRecord,
+    GapRecord,
+    OriginKey,
+    ProcessRecord,
+    Record,
+    VersionRecord,
+    WorkKey,
+)
 
 
-def read(body: Any) -> list[EventRecord | Rejected]:
+def read(body: Any) -> list[Record | Rejected]:
     return read_batch(json.dumps(body).encode(), received_at=7).events
 
 
@@ -57,6 +65,29 @@ def test_a_process_event_is_read_whole() -> None:
     )
 
 
+def test_a_gap_is_read_whole() -> None:
+    event = samples.gap(
+        id="00112233445566778899aabbccddeeff", sequence=9, class_div="os-1", student_id=7, events_lost=2
+    )
+    assert read(samples.batch(event)) == [
+        GapRecord(
+            event_id=bytes.fromhex("00112233445566778899aabbccddeeff"),
+            class_div="os-1",
+            student_id=7,
+            started_at=1753856220000000,
+            occurred_at=1753856400000000,
+            received_at=7,
+            origin=OriginKey("filemon", "worker-1", "0.1.0", samples.BOOT_ID),
+            sequence=9,
+            cause="queue_overflow",
+            files_seen=120,
+            files_recovered=3,
+            events_lost=2,
+            detail="the kernel's queue of 16384 events ran over",
+        )
+    ]
+
+
 def test_an_invalid_event_is_rejected_by_itself_and_in_its_place() -> None:
     good, bad = samples.snapshot(), samples.snapshot(size="5")
     first, second, third = read(samples.batch(good, bad, samples.process()))
@@ -72,6 +103,7 @@ def test_an_invalid_event_is_rejected_by_itself_and_in_its_place() -> None:
         ([], None, "unknown"),
         ({"id": "A" * 32, "type": ["x"]}, None, "unknown"),
         ({"id": "a" * 32, "type": "run"}, "a" * 32, "run"),
+        ({"id": "a" * 32, "type": "gap"}, "a" * 32, "gap"),
     ],
 )
 def test_a_rejected_event_is_named_as_far_as_it_can_be(value: Any, event_id: str | None, event_type: str) -> None:

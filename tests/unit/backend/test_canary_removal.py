@@ -1,36 +1,23 @@
 """Removing a canary's events: all of that canary's, nothing of anybody else's, and at no cost to the others."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from unit.backend.samples import WORK, process_record, version_record
+from unit.backend.noting_database import NotingDatabase
+from unit.backend.samples import WORK, gap_record, process_record, version_record
 from watcher_backend import work_queries
 from watcher_backend.ingest import IngestWriter
 from watcher_backend.names import CANARY_CLASS
-from watcher_backend.storage.database import Cursor, Database
+from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
 from watcher_backend.storage.opening import open_database
 from watcher_backend.storage.records import WorkKey
 
 CANARY = WorkKey(CANARY_CLASS, "hw1", 7)
-TABLES = ("work", "source_file", "event", "version", "process")
-
-
-class NotingDatabase(Database):
-    """Notes the statements that are run."""
-
-    statements: list[str]
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.statements = []
-
-    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        self.statements.append(sql)
-        return super().execute(sql, values)
+TABLES = ("work", "source_file", "event", "version", "process", "gap")
 
 
 @pytest.fixture
@@ -71,6 +58,23 @@ def test_everything_of_the_canary_goes_and_all_else_stays(database: Database) ->
     assert store.remove_canary(7) == 0
 
 
+def test_the_canarys_gaps_go_too_and_those_of_nodes_and_others_stay(database: Database) -> None:
+    store = EventStore(database)
+    store.write(
+        [
+            gap_record(1),
+            gap_record(2, class_div=CANARY_CLASS, student_id=8),
+            gap_record(3, class_div="os-1", student_id=7),
+        ]
+    )
+    others = rows(database)
+    store.write([gap_record(4, class_div=CANARY_CLASS, student_id=7)])
+    assert store.remove_canary(7) == 1, "without any event of it"
+    store.write([gap_record(5, class_div=CANARY_CLASS, student_id=7), version_record(6, work=CANARY)])
+    assert store.remove_canary(7) == 2
+    assert rows(database) == others
+
+
 def test_a_student_of_a_real_class_with_the_canarys_number_keeps_everything(database: Database) -> None:
     store = EventStore(database)
     store.write([version_record(1), process_record(2)])
@@ -100,7 +104,7 @@ def test_no_statement_of_a_removal_reads_a_whole_table(path: Path) -> None:
     database.statements.clear()
     store.remove_canary(7)
     noted = [sql for sql in database.statements if sql.startswith(("SELECT", "DELETE"))]
-    assert len(noted) == 8
+    assert len(noted) == 9
     for sql in noted:
         plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", [7] * sql.count("?")).fetchall()
         assert [step for *_, step in plan if step.startswith("SCAN")] == [], sql

@@ -13,6 +13,7 @@ from jsonschema.validators import extend
 
 from unit.backend import samples
 from watcher_backend.batch import Rejected, read_batch
+from watcher_backend.storage.records import EventRecord, ProcessRecord
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/wire/event-v1.schema.json").read_text())
 
@@ -26,7 +27,8 @@ VALUES: list[Any] = [
     "0" * 32, "0" * 31, "A" * 32, "0" * 32 + "\n", "f" * 64, "f" * 63, samples.BOOT_ID, samples.BOOT_ID.upper(),
     "2025-07-30T06:17:53.417000Z", "2025-07-30T06:17:53.417000Z\n", "2025-07-30T06:17:53Z",
     "2025-07-30 06:17:53.417000Z",
-    "٢٠٢٥-07-30T06:17:53.417000Z", "snapshot", "build", "run", "created", "deleted", "too_large", "gcc", "g++",
+    "٢٠٢٥-07-30T06:17:53.417000Z", "snapshot", "build", "run", "created", "deleted", "too_large", "spool_full",
+    "gap", "probe_loss", "gcc", "g++",
     "g++ ",
     [], ["a"], ["a", 1], [None], [["a"]], ["x"] * 16384, ["x"] * 16385, {}, {"a": 1}, 127, 128, 255, 256, 4194304,
     4194305, 10**18 - 1, 10**18, 2**63 - 1, 2**63, 10**400,
@@ -51,15 +53,24 @@ def _accepted(event: Any) -> bool:
 
 def _beyond_the_schema(event: Any) -> bool:
     """Whether the event is one of those that only the models refuse, as their documentation says."""
+    if isinstance(event, dict) and event.get("type") == "gap":
+        begins, ends = event.get("started_at"), event.get("occurred_at")
+        return (event.get("class_div") is None) != (event.get("student_id") is None) or (
+            isinstance(begins, str) and isinstance(ends, str) and begins > ends
+        )
     return isinstance(event, dict) and (
         any(component in (".", "..") for component in str(event.get("snapshot_path")).split("/"))
         or event.get("filename") in (".", "..")
     )
 
 
+def _gap_of_a_student(**changes: Any) -> dict[str, Any]:
+    return samples.gap(**{"class_div": "os-1", "student_id": 202012180, "events_lost": 2, **changes})
+
+
 def _mutations(seed: int) -> Iterator[Any]:
     chance = random.Random(seed)
-    for make in (samples.snapshot, samples.process):
+    for make in (samples.snapshot, samples.process, samples.gap, _gap_of_a_student):
         for field in make():
             yield {name: value for name, value in make().items() if name != field}
             for value in VALUES:
@@ -123,6 +134,50 @@ def test_text_that_no_process_can_have_is_rejected(changes: dict[str, Any]) -> N
     [result] = read_batch(json.dumps(samples.batch(samples.process(**changes))).encode(), 0).events
     assert isinstance(result, Rejected)
     assert result.problem.startswith(next(iter(changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"class_div": "os-1"}, "student_id: expected both class_div and student_id, or null for both (got null)"),
+        ({"student_id": 7}, "student_id: expected both class_div and student_id, or null for both (got 7)"),
+        (
+            {"started_at": "2025-07-30T06:20:00.000001Z"},
+            "started_at: expected no later than occurred_at, 2025-07-30T06:20:00.000000Z"
+            " (got 2025-07-30T06:20:00.000001Z)",
+        ),
+        # What is wrong already is not said again of what depends on it.
+        (
+            {"occurred_at": "x"},
+            "occurred_at: expected UTC with microseconds, like 2025-07-30T06:17:53.417000Z (got x)",
+        ),
+        ({"class_div": 5, "student_id": 7}, "class_div: Input should be a valid string (got 5)"),
+    ],
+)  # fmt: skip
+def test_a_gap_concerns_a_whole_student_and_ends_no_earlier_than_it_begins(
+    changes: dict[str, Any], said: str
+) -> None:
+    [result] = read_batch(json.dumps(samples.batch(samples.gap(**changes))).encode(), 0).events
+    assert isinstance(result, Rejected)
+    assert (result.type, result.problem) == ("gap", said)
+
+
+@pytest.mark.parametrize("began", ["2025-07-30T06:20:00.000000Z", None])
+def test_a_gap_may_be_a_moment_or_of_unknown_beginning(began: str | None) -> None:
+    assert _accepted(samples.gap(started_at=began))
+
+
+def test_a_process_event_without_the_flag_has_a_hostname_of_its_own() -> None:
+    event = samples.process()
+    del event["hostname_forged"]
+    absent, forged = read_batch(
+        json.dumps(samples.batch(event, samples.process(hostname_forged=True))).encode(), 0
+    ).events
+    assert isinstance(absent, EventRecord)
+    assert isinstance(forged, EventRecord)
+    assert isinstance(absent.detail, ProcessRecord)
+    assert isinstance(forged.detail, ProcessRecord)
+    assert (absent.detail.hostname_forged, forged.detail.hostname_forged) == (False, True)
 
 
 @pytest.mark.parametrize("year", ["1970", "1999", "2099", "9999"])

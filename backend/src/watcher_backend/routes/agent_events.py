@@ -11,15 +11,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from watcher_backend.batch import ReceivedBatch, Rejected, read_batch
-from watcher_backend.clock import now_micros
+from watcher_backend.clock import format_instant, now_micros
 from watcher_backend.events import Batch
 from watcher_backend.problems import documented
 from watcher_backend.routes.ingest_requests import IngestRoute, documented_request, json_body
 from watcher_backend.services import services_of
-from watcher_backend.storage.records import EventRecord, VersionRecord
+from watcher_backend.storage.records import GapRecord, Record, VersionRecord
 
 _log = logging.getLogger(__name__)
 _LOGGED_REJECTIONS = 5
+_LOGGED_GAPS = 5
 
 router = APIRouter(tags=["agents"], route_class=IngestRoute)
 
@@ -57,7 +58,7 @@ async def deliver_events(request: Request) -> Response:
     """Store a batch."""
     services = services_of(request)
     batch = read_batch(await json_body(request), now_micros())
-    records = [event for event in batch.events if isinstance(event, EventRecord)]
+    records = [event for event in batch.events if not isinstance(event, Rejected)]
     stored = iter(await services.writer.store(records))
     # Plain dictionaries of the documented shape: a thousand models would cost more than storing does.
     results: list[_Result] = []
@@ -95,11 +96,37 @@ def _log_batch(batch: ReceivedBatch, results: Sequence[_Result]) -> None:
         _log.warning("rejected event id=%s from node=%s: %s", rejection.id, batch.agent.node, rejection.problem)
     if len(rejections) > _LOGGED_REJECTIONS:
         _log.warning("rejected %d more events of the same batch", len(rejections) - _LOGGED_REJECTIONS)
+    _log_gaps(batch, results)
 
 
-def _described(event: EventRecord | Rejected) -> str:
+def _log_gaps(batch: ReceivedBatch, results: Sequence[_Result]) -> None:
+    gaps = [
+        event
+        for event, result in zip(batch.events, results, strict=True)
+        # One that was delivered before has been told of before.
+        if isinstance(event, GapRecord) and result["status"] == "stored"
+    ]
+    for gap in gaps[:_LOGGED_GAPS]:
+        _log.warning(
+            "gap id=%s agent=%s node=%s%s from=%s to=%s lost=%s",
+            gap.event_id.hex(),
+            batch.agent.name,
+            batch.agent.node,
+            _described(gap),
+            "unknown" if gap.started_at is None else format_instant(gap.started_at),
+            format_instant(gap.occurred_at),
+            "unknown" if gap.events_lost is None else gap.events_lost,
+        )
+    if len(gaps) > _LOGGED_GAPS:
+        _log.warning("%d more gaps in the same batch from node=%s", len(gaps) - _LOGGED_GAPS, batch.agent.node)
+
+
+def _described(event: Record | Rejected) -> str:
     if isinstance(event, Rejected):
         return ""
+    if isinstance(event, GapRecord):
+        whose = "" if event.class_div is None else f" class={event.class_div} student={event.student_id}"
+        return f"{whose} type=gap cause={event.cause}"
     work, detail = event.work, event.detail
     what = (
         f"filename={detail.filename} change={detail.change} size={detail.size}"

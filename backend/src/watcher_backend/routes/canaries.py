@@ -16,7 +16,7 @@ router = APIRouter(tags=["agents"])
 
 
 class Removal(BaseModel):
-    """How many events were removed."""
+    """How many events and gaps were removed."""
 
     removed: int
 
@@ -24,7 +24,7 @@ class Removal(BaseModel):
 @router.delete(
     "/api/v1/canaries/{student_id}",
     summary="Remove a canary's events",
-    description=f"Removes every event of this student in the class {CANARY_CLASS}, which is no real class:"
+    description=f"Removes every event and gap of this student in the class {CANARY_CLASS}, which is no real class:"
     " `watcher-agent verify` saves, builds and runs under it to prove that a node records. No other class's"
     " events can be removed, here or anywhere. Nothing to remove is no error.",
     responses=documented(),

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from watcher_backend.event_queries import StoredEvent
 from watcher_backend.problems import ProblemError, documented
-from watcher_backend.routes.events import EventId, stored_event
+from watcher_backend.routes.events import stored_event
+from watcher_backend.routes.parameters import EventId
 from watcher_backend.services import services_of
 from watcher_backend.snapshot_volume import SnapshotMissingError, VolumeUnavailableError, read_snapshot
 
@@ -18,7 +19,8 @@ router = APIRouter(tags=["events"])
     "/api/v1/events/{id}/content",
     summary="Get a saved version's content",
     description="The bytes as they were saved. 404 where there are none (a build, a run, a deletion, a file"
-    " over the size limit, a snapshot that is gone); 409 where the snapshot is not what was saved.",
+    " over the size limit or one that the spool had no room for, a snapshot that is gone); 409 where the snapshot"
+    " is not what was saved.",
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}, **documented(404, 409)},
 )

@@ -3,24 +3,18 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from watcher_backend import event_queries
 from watcher_backend.clock import format_instant
-from watcher_backend.cursors import decode_cursor, encode_cursor
-from watcher_backend.names import LEGACY_NAME_PATTERN, MAX_LEGACY_NAME_LENGTH, MAX_STUDENT_ID
-from watcher_backend.problems import ProblemError, documented, invalid_field
-from watcher_backend.routes.parameters import StudentNumber
+from watcher_backend.cursors import CursorOf, encode_cursor
+from watcher_backend.problems import ProblemError, documented
+from watcher_backend.routes.parameters import After, EventId, NameFilter, PageLimit, StudentFilter, row_after
 from watcher_backend.services import services_of
 from watcher_backend.work_queries import command_line
 
 router = APIRouter(tags=["events"])
-
-_MAX_LIMIT = 1000
-
-EventId = Annotated[str, Path(description="32 hexadecimal digits.", pattern=r"^[0-9a-f]{32}$")]
-_Name = Query(pattern=LEGACY_NAME_PATTERN, max_length=MAX_LEGACY_NAME_LENGTH)
 
 
 class _EventView(BaseModel):
@@ -71,6 +65,7 @@ class ProcessView(_EventView):
     core_dumped: bool
     replaced_by_exec: bool
     already_running: bool
+    hostname_forged: bool
 
 
 class EventList(BaseModel):
@@ -90,23 +85,22 @@ class EventList(BaseModel):
 )
 def list_events(
     request: Request,
-    class_div: Annotated[str | None, _Name] = None,
-    hw_name: Annotated[str | None, _Name] = None,
-    student_id: Annotated[StudentNumber | None, Query(ge=0, le=MAX_STUDENT_ID)] = None,
+    class_div: NameFilter = None,
+    hw_name: NameFilter = None,
+    student_id: StudentFilter = None,
     type: Annotated[Literal["snapshot", "build", "run"] | None, Query()] = None,
-    after: Annotated[str | None, Query(description="An earlier answer's `next`.", max_length=64)] = None,
-    limit: Annotated[int, Query(description="Most events of a page.", ge=1, le=_MAX_LIMIT)] = 100,
+    after: After = None,
+    limit: PageLimit = 100,
 ) -> EventList:
     """Return one page of events."""
     database = services_of(request).database
-    try:
-        after_row = 0 if after is None else decode_cursor(after)
-    except ValueError as error:
-        raise invalid_field("after", after, str(error)) from None
+    after_row = row_after(CursorOf.EVENTS, after)
     with database.connection():
         wanted = event_queries.EventFilter(class_div, hw_name, student_id, type)
         page = event_queries.events_page(database, wanted, after_row, limit)
-    return EventList(events=[_view(event) for event in page.events], next=encode_cursor(page.next_row))
+    return EventList(
+        events=[_view(event) for event in page.events], next=encode_cursor(CursorOf.EVENTS, page.next_row)
+    )
 
 
 @router.get("/api/v1/events/{id}", summary="Get one event", responses=documented(404))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from watcher_backend.names import CANARY_CLASS
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.file_changes import FileChanges
-from watcher_backend.storage.records import EventRecord, VersionRecord
+from watcher_backend.storage.records import GapRecord, Record, VersionRecord
 from watcher_backend.storage.row_ids import RowIds
 
 _EVENT_COLUMNS = ("id", "event_id", "type", "work", "occurred_at", "received_at", "origin", "sequence")
@@ -16,12 +16,16 @@ _VERSION_COLUMNS = (
 _PROCESS_COLUMNS = (
     "id", "work", "kind", "occurred_at", "hostname", "pid", "started_at", "process_type", "binary_path",
     "argv", "cmdline", "argv_truncated", "cwd", "target_path", "exit_code", "signal", "core_dumped",
-    "replaced_by_exec", "already_running",
+    "replaced_by_exec", "already_running", "hostname_forged",
+)  # fmt: skip
+_GAP_COLUMNS = (
+    "event_id", "class_div", "student_id", "started_at", "occurred_at", "received_at", "origin", "sequence",
+    "cause", "files_seen", "files_recovered", "events_lost", "detail",
 )  # fmt: skip
 
 # Rows in one statement. Few statements matter more than fast ones: at each the driver gives up the
 # interpreter's lock, and gets it back only when a request's handling lets it go. So up to _EXACT rows have a
-# statement of just that size, kept prepared; above, powers of two. 256 rows of 19 columns stay below
+# statement of just that size, kept prepared; above, powers of two. 256 rows of 20 columns stay below
 # SQLite's 32,766 parameters.
 _CHUNKS = (256, 128, 64)
 _EXACT = 63
@@ -35,7 +39,7 @@ class EventStore:
         self._ids = RowIds(database)
         self._changes = FileChanges(database)
 
-    def write(self, records: Sequence[EventRecord]) -> list[bool]:
+    def write(self, records: Sequence[Record]) -> list[bool]:
         """Store the events in one transaction; return for each whether it is new (False: seen before).
 
         Raises peewee.PeeweeException where the database refuses; nothing is stored then.
@@ -52,18 +56,24 @@ class EventStore:
         return outcomes
 
     def remove_canary(self, student_id: int) -> int:
-        """Remove all that is stored of this student in the canary's class, and of nobody else; how many events.
+        """Remove all that is stored of this student in the canary's class, and of nobody else.
+
+        Return how many events and gaps that were.
 
         Raises peewee.PeeweeException where the database refuses; nothing is removed then.
         """
         param = self._database.param
         with self._database.transaction():
+            gaps = self._ids_of(
+                f"DELETE FROM gap WHERE class_div = {param} AND student_id = {param} RETURNING id",
+                (CANARY_CLASS, student_id),
+            )
             works = self._ids_of(
                 f"SELECT id FROM work WHERE class_div = {param} AND student_id = {param}",
                 (CANARY_CLASS, student_id),
             )
             if not works:
-                return 0
+                return len(gaps)
             of_works = ", ".join([param] * len(works))
             files = self._ids_of(f"SELECT id FROM source_file WHERE work IN ({of_works})", works)
             events = f"SELECT id FROM event WHERE work IN ({of_works})"
@@ -76,24 +86,32 @@ class EventStore:
         # Row ids of works and files are used again: what is remembered of these must not pass to others.
         self._ids.forget(works)
         self._changes.forget(files)
-        return removed
+        return len(gaps) + removed
 
     def _ids_of(self, sql: str, values: Sequence[object]) -> list[int]:
         return [row for (row,) in self._database.execute(sql, values).fetchall()]
 
-    def _write(self, records: Sequence[EventRecord]) -> list[bool]:
+    def _write(self, records: Sequence[Record]) -> list[bool]:
         seen, last_id = self._already_stored([record.event_id for record in records])
         next_id = last_id + 1
         outcomes: list[bool] = []
         events: list[object] = []
         versions: list[object] = []
         processes: list[object] = []
+        gaps: list[object] = []
         for record in records:
             if record.event_id in seen:
                 outcomes.append(False)
                 continue
             seen.add(record.event_id)
             outcomes.append(True)
+            if isinstance(record, GapRecord):
+                gaps += (
+                    record.event_id, record.class_div, record.student_id, record.started_at,
+                    record.occurred_at, record.received_at, self._ids.origin(record.origin), record.sequence,
+                    record.cause, record.files_seen, record.files_recovered, record.events_lost, record.detail,
+                )  # fmt: skip
+                continue
             work = self._ids.work(record.work)
             origin = None if record.origin is None else self._ids.origin(record.origin)
             events += (
@@ -103,7 +121,7 @@ class EventStore:
             detail = record.detail
             if isinstance(detail, VersionRecord):
                 file = self._ids.source_file(work, detail.filename)
-                change = detail.change or self._changes.derive(file, record.occurred_at, detail.size)
+                change = self._change(file, record.occurred_at, detail)
                 self._changes.note(file, record.occurred_at, next_id, change)
                 versions += (
                     next_id, file, record.occurred_at, change, detail.size, detail.sha256,
@@ -115,7 +133,16 @@ class EventStore:
         self._insert("event", _EVENT_COLUMNS, events)
         self._insert("version", _VERSION_COLUMNS, versions)
         self._insert("process", _PROCESS_COLUMNS, processes)
+        self._insert("gap", _GAP_COLUMNS, gaps)
         return outcomes
+
+    def _change(self, file: int, occurred_at: int, version: VersionRecord) -> str:
+        if version.change is None:
+            return self._changes.derive(file, occurred_at, version.size)
+        if version.recovered and version.change == "created":
+            # New to the agent that found it; another, on the node that the pod was on before, may know it well.
+            return self._changes.saved(file, occurred_at)
+        return version.change
 
     def _already_stored(self, event_ids: Sequence[bytes]) -> tuple[set[bytes], int]:
         """Return those of the ids that are stored, and the last row id that was given out."""
@@ -152,7 +179,7 @@ def _chunks(total: int) -> Iterator[tuple[int, int]]:
         yield start, total - start
 
 
-@lru_cache(maxsize=3 * (_EXACT + len(_CHUNKS)))
+@lru_cache(maxsize=4 * (_EXACT + len(_CHUNKS)))
 def _insert_statement(table: str, columns: tuple[str, ...], rows: int, param: str) -> str:
     row = f"({', '.join([param] * len(columns))})"
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
@@ -160,7 +187,10 @@ def _insert_statement(table: str, columns: tuple[str, ...], rows: int, param: st
 
 @lru_cache(maxsize=_EXACT + len(_CHUNKS))
 def _lookup_statement(count: int, param: str) -> str:
+    # Numbered, so that both tables are asked with the values given once.
+    asked = ", ".join(f"{param}{number}" for number in range(1, count + 1))
     return (
-        "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'event' UNION ALL"
-        f" SELECT event_id, NULL FROM event WHERE event_id IN ({', '.join([param] * count)})"
+        "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'event'"
+        f" UNION ALL SELECT event_id, NULL FROM event WHERE event_id IN ({asked})"
+        f" UNION ALL SELECT event_id, NULL FROM gap WHERE event_id IN ({asked})"
     )

@@ -1,4 +1,4 @@
-"""Telling created from modified for posts that do not say it."""
+"""Telling created from modified for those who do not say it, or cannot know."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -35,8 +35,10 @@ class FileChanges:
 
         0 bytes is its deletion; without an earlier version, or after a deletion, it is created.
         """
-        if size == 0:
-            return "deleted"
+        return "deleted" if size == 0 else self.saved(file, occurred_at)
+
+    def saved(self, file: int, occurred_at: int) -> str:
+        """Return what a version at ``occurred_at`` that is no deletion is to its file: created or modified."""
         before = self._newest(file)
         if before.occurred_at > occurred_at:
             before = self._stored(file, occurred_at)

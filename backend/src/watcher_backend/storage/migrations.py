@@ -116,6 +116,42 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX process_work ON process (work, kind, occurred_at)",
         ),
     ),
+    Migration(
+        2,
+        "gaps, and processes whose hostname is another student's",
+        (
+            # A table of its own: a gap is of no work on an assignment. AUTOINCREMENT as in event. The causes are
+            # the wire contract's and not repeated here: another one must not cost a new table.
+            """
+            CREATE TABLE gap (
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                event_id BLOB NOT NULL UNIQUE,
+                class_div TEXT,
+                student_id INTEGER,
+                started_at INTEGER,
+                occurred_at INTEGER NOT NULL,
+                received_at INTEGER NOT NULL,
+                origin INTEGER NOT NULL REFERENCES origin (id),
+                sequence INTEGER NOT NULL,
+                cause TEXT NOT NULL,
+                files_seen INTEGER,
+                files_recovered INTEGER,
+                events_lost INTEGER,
+                detail TEXT,
+                CHECK ((class_div IS NULL) = (student_id IS NULL)),
+                CHECK (started_at IS NULL OR started_at <= occurred_at)
+            ) STRICT
+            """,
+            # Each gives pages in order of arrival; NULL students are in the first, too: the gaps of whole nodes.
+            "CREATE INDEX gap_student ON gap (student_id, id, class_div)",
+            "CREATE INDEX gap_class ON gap (class_div, id)",
+            "CREATE INDEX gap_origin ON gap (origin, id)",
+            "CREATE INDEX gap_cause ON gap (cause, id)",
+            # What lasted into an interval. started_at is in it so that the others never touch the table.
+            "CREATE INDEX gap_time ON gap (occurred_at, started_at)",
+            "ALTER TABLE process ADD COLUMN hostname_forged INTEGER NOT NULL DEFAULT 0",
+        ),
+    ),
 )
 
 SCHEMA_VERSION = MIGRATIONS[-1].version

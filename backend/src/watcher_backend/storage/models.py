@@ -97,6 +97,26 @@ class Process(Table):
     core_dumped = BooleanField()
     replaced_by_exec = BooleanField()
     already_running = BooleanField()
+    hostname_forged = BooleanField()
+
+
+class Gap(Table):
+    """A time in which work was, or may have been, not recorded; id is the order of arrival."""
+
+    id = AutoField()
+    event_id = BlobField()
+    class_div = TextField(null=True)
+    student_id = BigIntegerField(null=True)
+    started_at = BigIntegerField(null=True)
+    occurred_at = BigIntegerField()
+    received_at = BigIntegerField()
+    origin = ForeignKeyField(Origin, column_name="origin")
+    sequence = BigIntegerField()
+    cause = TextField()
+    files_seen = BigIntegerField(null=True)
+    files_recovered = BigIntegerField(null=True)
+    events_lost = BigIntegerField(null=True)
+    detail = TextField(null=True)
 
 
 class SchemaMigration(Table):
@@ -107,4 +127,4 @@ class SchemaMigration(Table):
     applied_at = BigIntegerField()
 
 
-ALL_TABLES: tuple[type[Table], ...] = (Work, SourceFile, Origin, Event, Version, Process, SchemaMigration)
+ALL_TABLES: tuple[type[Table], ...] = (Work, SourceFile, Origin, Event, Version, Process, Gap, SchemaMigration)

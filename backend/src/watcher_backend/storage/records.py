@@ -1,4 +1,4 @@
-"""Events on their way into the database: validated, in the database's units, not yet with row ids.
+"""Events and gaps on their way into the database: validated, in the database's units, not yet with row ids.
 
 Named tuples, because a thousand of them are made for one batch.
 """
@@ -53,10 +53,11 @@ class ProcessRecord(NamedTuple):
     core_dumped: bool = False
     replaced_by_exec: bool = False
     already_running: bool = False
+    hostname_forged: bool = False
 
 
 class EventRecord(NamedTuple):
-    """One event. event_id has 16 bytes; times are microseconds since the epoch."""
+    """One event of a student's work. event_id has 16 bytes; times are microseconds since the epoch."""
 
     event_id: bytes
     type: str
@@ -66,3 +67,33 @@ class EventRecord(NamedTuple):
     origin: OriginKey | None
     sequence: int | None
     detail: VersionRecord | ProcessRecord
+
+
+class GapRecord(NamedTuple):
+    """A time in which work was, or may have been, not recorded. Units as in EventRecord.
+
+    class_div and student_id: whose work; both None where all of the node's. started_at None: not known.
+    """
+
+    event_id: bytes
+    class_div: str | None
+    student_id: int | None
+    started_at: int | None
+    occurred_at: int
+    received_at: int
+    origin: OriginKey
+    sequence: int
+    cause: str
+    files_seen: int | None = None
+    files_recovered: int | None = None
+    events_lost: int | None = None
+    detail: str | None = None
+
+    @property
+    def type(self) -> str:
+        """What the wire calls it."""
+        return "gap"
+
+
+Record = EventRecord | GapRecord
+"""Whatever an agent can deliver."""

@@ -1,16 +1,17 @@
 """Writing events: each once, whole groups or nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from peewee import PeeweeException
 
-from unit.backend.samples import ORIGIN, WORK, process_record, version_record
+from unit.backend.noting_database import NotingDatabase
+from unit.backend.samples import ORIGIN, WORK, gap_record, process_record, version_record
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
 from watcher_backend.storage.opening import open_database
-from watcher_backend.storage.records import VersionRecord
+from watcher_backend.storage.records import EventRecord, Record, VersionRecord
 
 
 @pytest.fixture
@@ -46,13 +47,14 @@ def test_every_field_of_a_version_is_stored(database: Database) -> None:
 
 def test_every_field_of_a_process_is_stored(database: Database) -> None:
     record = process_record(
-        5, "run", hostname="h", pid=2, started_at=4, exit_code=None, signal=9, core_dumped=True
-    )
+        5, "run", hostname="h", pid=2, started_at=4, exit_code=None, signal=9, core_dumped=True,
+        hostname_forged=True,
+    )  # fmt: skip
     assert EventStore(database).write([record]) == [True]
     assert database.execute(
         "SELECT kind, occurred_at, hostname, pid, started_at, process_type, binary_path, argv, cmdline,"
-        " argv_truncated, cwd, target_path, exit_code, signal, core_dumped, replaced_by_exec, already_running"
-        " FROM process"
+        " argv_truncated, cwd, target_path, exit_code, signal, core_dumped, replaced_by_exec, already_running,"
+        " hostname_forged FROM process"
     ).fetchall() == [("run", 5, *record.detail)]
 
 
@@ -65,13 +67,71 @@ def test_an_event_is_stored_once_within_a_group_and_across_groups(database: Data
     assert count(database, "event") == count(database, "version") == 3
 
 
+def test_every_field_of_a_gap_is_stored(database: Database) -> None:
+    record = gap_record(
+        6, 5, class_div="os-1", student_id=7, received_at=8, sequence=9, cause="probe_loss", files_seen=10,
+        files_recovered=11, events_lost=12, detail="d",
+    )  # fmt: skip
+    assert EventStore(database).write([record]) == [True]
+    assert database.execute(
+        "SELECT event_id, class_div, student_id, started_at, occurred_at, received_at, agent, node, release,"
+        " boot_id, sequence, cause, files_seen, files_recovered, events_lost, detail"
+        " FROM gap g JOIN origin o ON o.id = g.origin"
+    ).fetchall() == [(record.event_id, "os-1", 7, 5, 6, 8, *ORIGIN, 9, "probe_loss", 10, 11, 12, "d")]
+
+
+def test_gaps_and_events_of_a_group_are_stored_together_and_each_id_once(database: Database) -> None:
+    store = EventStore(database)
+    first, gap, second = version_record(1), gap_record(2), process_record(3)
+    assert store.write([first, gap, second, gap]) == [True, True, True, False]
+    assert store.write([gap, gap_record(4), first]) == [False, True, False]
+    assert EventStore(database).write([gap]) == [False]
+    assert (count(database, "event"), count(database, "gap")) == (2, 2)
+    assert database.execute("SELECT id FROM event ORDER BY id").fetchall() == [(1,), (2,)]
+
+
+def test_an_id_is_stored_once_whichever_table_it_is_in(database: Database) -> None:
+    store = EventStore(database)
+    event, gap = version_record(1), gap_record(2)
+    store.write([event, gap])
+    assert store.write([gap_record(3, event_id=event.event_id)]) == [False]
+    assert store.write([version_record(4, event_id=gap.event_id)]) == [False]
+    assert (count(database, "event"), count(database, "gap")) == (1, 1)
+
+
+def test_a_group_that_fails_leaves_no_gap(database: Database) -> None:
+    store = EventStore(database)
+    with pytest.raises(PeeweeException):
+        store.write([gap_record(1), version_record(2, change="no such change")])
+    assert (count(database, "gap"), count(database, "origin")) == (0, 0)
+    for impossible in (gap_record(1, started_at=2), gap_record(1, class_div="os-1"), gap_record(1, student_id=7)):
+        with pytest.raises(PeeweeException, match="CHECK"):
+            store.write([impossible])
+    assert store.write([gap_record(1)]) == [True]
+
+
+def test_a_group_without_gaps_takes_no_statement_for_them(tmp_path: Path) -> None:
+    open_database(tmp_path / "noting.db").close()
+    noting = NotingDatabase(tmp_path / "noting.db")
+    store = EventStore(noting)
+    store.write([version_record(1), process_record(2)])
+    noting.statements.clear()
+    store.write([version_record(3), process_record(4)])
+    # One that asks which ids are stored, and one for each of the tables event, version and process.
+    assert len(noting.statements) == 4
+    noting.close()
+
+
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 127, 255, 256, 257, 1000])
 def test_a_group_of_any_size_is_stored_in_order(database: Database, size: int) -> None:
     records = [version_record(at) if at % 3 else process_record(at) for at in range(size)]
-    assert EventStore(database).write(records) == [True] * size
-    stored = database.execute("SELECT id, event_id FROM event ORDER BY id").fetchall()
-    assert stored == [(row, record.event_id) for row, record in enumerate(records, start=1)]
-    assert EventStore(database).write(records) == [False] * size
+    gaps = [gap_record(at) for at in range(size)]
+    assert EventStore(database).write([*records, *gaps]) == [True] * (2 * size)
+    tables: dict[str, Sequence[Record]] = {"event": records, "gap": gaps}
+    for table, written in tables.items():
+        stored = database.execute(f"SELECT id, event_id FROM {table} ORDER BY id").fetchall()
+        assert stored == [(row, record.event_id) for row, record in enumerate(written, start=1)]
+    assert EventStore(database).write([*records, *gaps]) == [False] * (2 * size)
 
 
 def test_a_group_that_fails_leaves_nothing_and_the_store_works_on(database: Database) -> None:
@@ -133,6 +193,50 @@ def test_a_change_that_was_rolled_back_does_not_count(database: Database) -> Non
         store.write([version_record(20, size=0, change=None), version_record(21, change="no such change")])
     store.write([version_record(30, change=None)])
     assert changes(database) == [(10, "created"), (30, "modified")]
+
+
+def found_by_catching_up(at: int, size: int = 5, filename: str = "a.c", change: str = "created") -> EventRecord:
+    return version_record(at, detail=VersionRecord(filename, change, size, recovered=True))
+
+
+def test_a_file_that_another_node_knew_is_not_created_by_catching_up(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change="created")])
+    store.write([found_by_catching_up(20), found_by_catching_up(20, filename="b.c")])
+    assert changes(database) == [(10, "created"), (20, "modified"), (20, "created")]
+
+
+def test_after_a_deletion_a_file_found_by_catching_up_is_created(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change="created"), version_record(20, size=0, change="deleted")])
+    store.write([found_by_catching_up(30), found_by_catching_up(15)])
+    assert changes(database) == [(10, "created"), (15, "modified"), (20, "deleted"), (30, "created")]
+
+
+def test_what_was_saved_after_it_does_not_count_for_a_file_found_by_catching_up(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(20, change="modified")])
+    store.write([found_by_catching_up(10)])
+    assert changes(database) == [(10, "created"), (20, "modified")]
+
+
+def test_catching_up_is_judged_within_a_group_as_across_groups(database: Database) -> None:
+    EventStore(database).write([version_record(10, change="created"), found_by_catching_up(20)])
+    assert changes(database) == [(10, "created"), (20, "modified")]
+
+
+def test_an_empty_file_found_by_catching_up_is_no_deletion(database: Database) -> None:
+    EventStore(database).write([found_by_catching_up(10, size=0)])
+    EventStore(database).write([found_by_catching_up(20, size=0)])
+    assert changes(database) == [(10, "created"), (20, "modified")]
+
+
+def test_what_was_seen_as_it_happened_or_says_otherwise_is_stored_as_it_was_said(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change="created")])
+    store.write([version_record(20, change="created"), found_by_catching_up(30, change="modified")])
+    store.write([found_by_catching_up(40, size=0, change="deleted")])
+    assert changes(database) == [(10, "created"), (20, "created"), (30, "modified"), (40, "deleted")]
 
 
 def test_two_works_may_have_a_file_of_the_same_name(database: Database) -> None:
