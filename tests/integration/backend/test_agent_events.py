@@ -45,7 +45,9 @@ def test_each_event_of_a_batch_gets_its_own_answer_in_order(server: Server) -> N
         samples.snapshot(
             content_omitted="too_large", sha256=None, snapshot_path=None, recovered=True, size=2**63 - 1
         ),
+        samples.snapshot(content_omitted="spool_full", sha256=None, snapshot_path=None),
         samples.process(argv=[], exit_code=0),
+        samples.process(hostname_forged=True),
         samples.process(type="run", exit_code=None, signal=11, core_dumped=True, argv=["./a", "", "한글", "a\nb"]),
         samples.process(exit_code=None, replaced_by_exec=True, already_running=True, argv_truncated=True),
     ],
@@ -60,6 +62,17 @@ def test_every_field_that_an_agent_sends_comes_back(server: Server, event: dict[
         assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", received_at)
         surplus.pop("cmdline", None)
         assert surplus == {"agent": "filemon", "node": "worker-1", "release": "0.1.0"}
+
+
+def test_a_file_that_a_catch_up_on_another_node_found_was_modified_there(server: Server) -> None:
+    saved = samples.snapshot(change="created")
+    found = samples.snapshot(change="created", recovered=True, occurred_at="2025-07-30T06:19:00.000000Z")
+    deliver(server, saved)
+    deliver(server, found)
+    assert [server.get(f"/api/v1/events/{event['id']}")["change"] for event in (saved, found)] == [
+        "created",
+        "modified",
+    ]
 
 
 def test_a_client_that_follows_sees_everything_once_and_in_order(server: Server) -> None:
@@ -123,6 +136,7 @@ def test_an_empty_file_has_content_too(server: Server) -> None:
     [
         ({"change": "deleted", "size": 0, "sha256": None}, "deleted"),
         ({"content_omitted": "too_large", "sha256": None, "snapshot_path": None}, "too_large"),
+        ({"content_omitted": "spool_full", "sha256": None, "snapshot_path": None}, "spool_full"),
         ({"sha256": None, "snapshot_path": None}, "did not say"),
         ({}, "not on the snapshot volume"),
         ({"snapshot_path": "link/secret"}, "link"),

@@ -11,11 +11,13 @@ def test_a_canary_is_removed_and_answers_how_much_that_was(server: Server) -> No
     student = samples.snapshot()
     canary = [samples.snapshot(class_div=CANARY_CLASS, student_id=7, hw_name=name) for name in ("hw1", "hw2")]
     build = samples.process(class_div=CANARY_CLASS, student_id=7)
-    server.post("/api/v1/events", samples.batch(student, *canary, build))
-    for removed in (3, 0):
+    gaps = [samples.gap(class_div=CANARY_CLASS, student_id=7), samples.gap()]
+    server.post("/api/v1/events", samples.batch(student, *canary, build, *gaps))
+    for removed in (4, 0):
         answer = server.client.delete("/api/v1/canaries/7")
         assert (answer.status_code, answer.json()) == (200, {"removed": removed})
     assert [event["id"] for event in server.get("/api/v1/events")["events"]] == [student["id"]]
+    assert [gap["id"] for gap in server.get("/api/v1/gaps")["gaps"]] == [gaps[1]["id"]]
     assert server.get(f"/api/{CANARY_CLASS}/hw1/7") == []
     server.post("/api/v1/events", samples.batch(*canary))
     assert server.get(f"/api/{CANARY_CLASS}/hw1/7") == ["src@hello.c"]

@@ -169,6 +169,8 @@ def test_every_old_endpoint_stands_beside_the_versioned_ones(server: Server) -> 
         "/api/v1/events",
         "/api/v1/events/{id}",
         "/api/v1/events/{id}/content",
+        "/api/v1/gaps",
+        "/api/v1/gaps/{id}",
     }
     event = samples.snapshot(id="1" * 32)
     server.post("/api/v1/events", samples.batch(event))

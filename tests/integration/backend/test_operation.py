@@ -47,7 +47,7 @@ def test_every_route_is_documented_with_its_problems(server: Server) -> None:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    assert len(operations) == 15
+    assert len(operations) == 17
     for path, method, operation in operations:
         assert operation["summary"], path
         assert "application/json" in operation["responses"]["200"]["content"] or path.endswith(
@@ -86,6 +86,8 @@ def test_metrics_do_not_grow_with_what_is_asked(server: Server) -> None:
         server.client.get(f"/api/os-{number}/hw{number}/{number}")
         server.client.get(f"/api/os-{number}/hw1/x{number}")
         server.client.get("/api/v1/events", params={"after": f"x{number}"})
+        server.client.get("/api/v1/gaps", params={"node": f"worker-{number}"})
+        server.client.get(f"/api/v1/gaps/{number:032x}")
         server.client.request(("GET", "PATCH", "PROPFIND", "MKCOL", "PURGE")[number % 5], f"/{number}")
         server.client.get(f"/static-offline-docs/{number}.js")
         server.client.post(f"/api/os-1/hw1/1/f{number}.c/20250730_061753.c", json={"bytes": number})
@@ -104,16 +106,18 @@ def test_metrics_do_not_grow_with_what_is_asked(server: Server) -> None:
     text = server.client.get("/metrics").text
     assert 'route="unmatched"' in text
     assert 'route="/api/{class_div}/{hw_name}/{student_id}"' in text
+    assert 'route="/api/v1/gaps/{id}"' in text
     assert "os-7" not in text
 
 
 def test_requests_and_events_are_counted_under_bounded_labels(server: Server) -> None:
-    server.post("/api/v1/events", samples.batch(samples.snapshot(), samples.process(type="run")))
+    server.post("/api/v1/events", samples.batch(samples.snapshot(), samples.process(type="run"), samples.gap()))
     labels = {"method": "POST", "route": "/api/v1/events"}
     assert server.metric("watcher_http_requests_total", **labels, status="200") == 1
     assert server.metric("watcher_http_request_duration_seconds_count", **labels) == 1
     assert server.metric("watcher_ingest_events_total", type="run", outcome="stored") == 1
-    assert server.metric("watcher_ingest_commit_events_sum") == 2
+    assert server.metric("watcher_ingest_events_total", type="gap", outcome="stored") == 1
+    assert server.metric("watcher_ingest_commit_events_sum") == 3
     assert server.metric("watcher_ingest_commit_duration_seconds_count") == 1
     assert server.metric("watcher_ingest_queue_events") == 0
     assert server.metric("process_resident_memory_bytes") > 1e6

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from watcher_backend.storage.database import Cursor, Database
 
@@ -18,3 +19,7 @@ class NotingDatabase(Database):
     def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
         self.statements.append(sql)
         return super().execute(sql, values)
+
+    def select(self, query: Any) -> list[tuple[Any, ...]]:
+        self.statements.append(query.sql()[0])
+        return super().select(query)
