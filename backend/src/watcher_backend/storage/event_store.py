@@ -149,9 +149,9 @@ class EventStore:
         stored: set[bytes] = set()
         last_id = 0
         for start, count in _chunks(len(event_ids)):
-            cursor = self._database.execute(
-                _lookup_statement(count, self._database.param), event_ids[start : start + count]
-            )
+            # Once for each table: the driver of some Pythons warns of parameters with numbers.
+            asked = [*event_ids[start : start + count]] * 2
+            cursor = self._database.execute(_lookup_statement(count, self._database.param), asked)
             for event_id, last in cursor.fetchall():
                 if event_id is None:
                     last_id = last
@@ -187,8 +187,7 @@ def _insert_statement(table: str, columns: tuple[str, ...], rows: int, param: st
 
 @lru_cache(maxsize=_EXACT + len(_CHUNKS))
 def _lookup_statement(count: int, param: str) -> str:
-    # Numbered, so that both tables are asked with the values given once.
-    asked = ", ".join(f"{param}{number}" for number in range(1, count + 1))
+    asked = ", ".join([param] * count)
     return (
         "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'event'"
         f" UNION ALL SELECT event_id, NULL FROM event WHERE event_id IN ({asked})"
