@@ -1,10 +1,12 @@
 """What the tests of procmon play and watch: a student's pod, what a capture hands over, what a probe records."""
 
+import os
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.pod import boot_command
+from lab.pod import PROJECT, STUDENT_UID, boot_command
 from lab.student_day import HOSTNAME, WORKSPACE
 from lab.waiting import wait_for
 from watcher_agents.procmon.capture import ProcessCapture
@@ -14,35 +16,76 @@ from watcher_agents.procmon.probe.records import Exec, Exit, decode
 from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
 from watcher_agents.procmon.rules import load_rules
 
+HW1 = f"{PROJECT}/hw1"
+_UNMOUNT_OTHERS = f"""
+while read -r _ _ _ root point _; do
+    case "$point,$root" in {PROJECT},*) ;; *,*/workspace/*) umount -l "$point" ;; esac
+done < /proc/self/mountinfo
+"""
+
 
 class Pod:
     """A student's pod: its own UTS, mount and pid namespaces, the workspace mounted at /home/coder/project.
 
-    `workspace` is the directory on the machine's file system, `hw1` an assignment in it.
+    `workspace` is the directory on the machine's file system, `hw1` an assignment in it. `own_pids` False: the pod
+    is in the node's pid namespace.
     """
 
-    def __init__(self, directory: Path, hostname: str = HOSTNAME, workspace: str = WORKSPACE) -> None:
+    def __init__(
+        self, directory: Path, hostname: str = HOSTNAME, workspace: str = WORKSPACE, *, own_pids: bool = True
+    ) -> None:
         self.hostname = hostname
+        self._left_out = () if own_pids else ("--pid", "--fork", "--kill-child", "--mount-proc")
         self.workspace = directory / "workspace" / workspace
         self.hw1 = self.workspace / "hw1"
         self.hw1.mkdir(parents=True, exist_ok=True)
 
     def start(self, script: str) -> "subprocess.Popen[bytes]":
         """Runs a shell script in the pod, from hw1."""
+        command = boot_command(self.hostname, self.workspace, f"cd hw1 && {{ {script}\n}}")
         return subprocess.Popen(
-            boot_command(self.hostname, self.workspace, f"cd hw1 && {{ {script}\n}}"),
+            [part for part in command if part not in self._left_out],
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             stdout=subprocess.DEVNULL,
         )
 
     def run(self, script: str) -> int:
         """Runs a shell script in the pod, from hw1; its exit status."""
-        process = self.start(script)
+        return _wait(self.start(script))
+
+    def start_as_student(self, script: str) -> "subprocess.Popen[bytes]":
+        """Runs a shell script in the pod, from hw1, as the student, to whom the workspace belongs.
+
+        As in a real pod, no mount of another's workspace is to be seen, whatever the machine has mounted.
+        """
+        for place in (self.workspace, *self.workspace.rglob("*")):
+            os.chown(place, STUDENT_UID, STUDENT_UID)
+        student = f"setpriv --reuid={STUDENT_UID} --regid={STUDENT_UID} --clear-groups --reset-env"
+        return self.start(f"{_UNMOUNT_OTHERS}\n{student} bash -c {shlex.quote('cd ' + HW1 + ';' + script)}")
+
+    def run_as_student(self, script: str) -> int:
+        """`start_as_student`, until its end; its exit status."""
+        return _wait(self.start_as_student(script))
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        return process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def pids_of(executable: Path) -> list[int]:
+    """The processes on this machine that run this executable."""
+    pids = []
+    for entry in Path("/proc").iterdir():
         try:
-            return process.wait(timeout=60)
-        finally:
-            process.kill()
-            process.wait()
+            if entry.name.isdecimal() and (entry / "exe").samefile(executable):
+                pids.append(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return pids
 
 
 class Recorder:

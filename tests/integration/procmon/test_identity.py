@@ -5,7 +5,7 @@ import signal
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from integration.procmon.student_pod import Observer, Pod, Recorder
+from integration.procmon.student_pod import Observer, Pod, Recorder, pids_of
 from lab.student_day import HOSTNAME
 from lab.waiting import wait_for
 from watcher_agents.procmon.probe.records import Exec
@@ -116,15 +116,3 @@ def test_process_older_than_the_probe_is_found_and_told_once(pod: Pod, testers: 
     assert (younger.already_running, younger.exit_code) == (False, 5)
     assert capture.losses()["not_followed"] == 0
     assert recorder.failures == []
-
-
-def pids_of(executable: Path) -> list[int]:
-    """The processes on this machine that run this executable."""
-    pids = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdecimal() and (entry / "exe").samefile(executable):
-                pids.append(int(entry.name))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return pids

@@ -5,6 +5,7 @@ pause container's in a pod with a shared pid namespace), of the process and its 
 """
 
 import errno
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -92,13 +93,12 @@ class PodWorkspaces:
 
     def look(self, process: tuple[int, int], init: tuple[int, int] = (0, 0)) -> Student | None:
         """`shown` as it is now, with nothing remembered. Raises ProcessGone."""
-        node = mount_namespace_of(1, self._proc)
-        by_init = _Walk(self._proc, node)
+        by_init = _Walk(self._proc)
         if init[0]:
             by_init.visit(*init)
             if by_init.student is not None:
                 return by_init.student
-        walk = _Walk(self._proc, node)
+        walk = _Walk(self._proc)
         pid, start = process
         for _ in range(_ANCESTORS):
             parent = walk.visit(pid, start)
@@ -119,16 +119,17 @@ def _is_settled(answer: _Answer, claimed: Student | None, now: float) -> bool:
 class _Walk:
     """Looks at one process after the other; what the last one showed that showed a single workspace counts."""
 
-    def __init__(self, proc: Path, node: str | None) -> None:
+    def __init__(self, proc: Path) -> None:
         self._proc = proc
-        self._node = node
+        # Those of the node, where the pod's ancestors end: what they show is every pod's. systemd gives us one of
+        # our own.
+        self._outside = (None, mount_namespace_of(1, proc), mount_namespace_of(os.getpid(), proc))
         self.student: Student | None = None
         self.visited = False
 
     def visit(self, pid: int, start: int) -> tuple[int, int] | None:
         """Look at a process; its parent, with its start, None where there is none inside the pod."""
-        namespace = mount_namespace_of(pid, self._proc)
-        if namespace is None or namespace == self._node:
+        if mount_namespace_of(pid, self._proc) in self._outside:
             return None
         mountinfo = _mountinfo(self._proc / str(pid))
         parent = parent_of(pid, self._proc)
