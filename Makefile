@@ -30,6 +30,10 @@ test: setup-lab ## Run all tests, the demo among them
 test-long: setup-lab ## Run the tests that `make test` leaves out: minutes of waiting for an NFS server
 	$(BIN)/pytest -m long
 
+.PHONY: soak
+soak: setup ## Students at work, fault after fault: make soak [MINUTES=30] [SEED=…]
+	@cd tests && MINUTES=$(MINUTES) SEED=$(SEED) ../$(BIN)/python -m lab.soak
+
 .PHONY: lint
 lint: setup ## Check style, types, YAML, shell scripts, roles and playbooks
 	$(BIN)/ruff check .
@@ -55,8 +59,9 @@ image: ## Build the backend's image: make image TAG=20260301-1 [IMAGE=…] [BUIL
 	@PYTHON=$(PYTHON) .ci/image
 
 .PHONY: docs
-docs: setup ## Write the roles' variables into docs/ansible.md
+docs: setup ## Write the roles' variables into docs/ansible.md, and docs/faults.md
 	$(BIN)/python .ci/role_docs.py
+	cd tests && ../$(BIN)/python -m lab.faults_table
 
 .PHONY: format
 format: setup ## Bring the code into its form

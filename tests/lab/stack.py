@@ -46,6 +46,8 @@ class Stack:
         self.port = free_port()
         self.metrics_ports: dict[Program, int] = {"filemon": free_port(), "procmon": free_port()}
         self.url = f"http://127.0.0.1:{self.port}"
+        self.agents_url = self.url
+        """Where the agents send to: the backend itself, unless something is put in between."""
         self._environment = environment
         self._processes: dict[Program, subprocess.Popen[bytes]] = {}
         self._client = httpx.Client(base_url=self.url, trust_env=False, timeout=30.0)
@@ -54,8 +56,7 @@ class Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for program in list(self._processes):
-            self.kill(program)
+        self.kill(*self._processes)
         self._client.close()
         shutil.rmtree(self.directory)
 
@@ -74,7 +75,7 @@ class Stack:
             }
         else:
             settings |= {
-                "WATCHER_API_URL": self.url,
+                "WATCHER_API_URL": self.agents_url,
                 "WATCHER_METRICS_PORT": str(self.metrics_ports[program]),
                 "WATCHER_NODE_NAME": "worker-1",
                 "WATCHER_STATE_DIR": str(self.directory / "state" / program),
@@ -86,13 +87,27 @@ class Stack:
     def start(self, *programs: Program) -> None:
         """Start programs and wait until each is ready; its log is appended to `log_file(program)`."""
         for program in programs:
-            log = self.log_file(program)
-            begin = log.stat().st_size if log.exists() else 0
-            with log.open("ab") as output:
-                self._processes[program] = subprocess.Popen(
-                    [_BIN / f"watcher-{program}"], env=self.environment(program), stdout=output, stderr=output
-                )
+            begin = self.launch(program)
             wait_for(partial(self._is_ready, program, begin), f"{program} to be ready", _START_SECONDS)
+
+    def launch(self, program: Program) -> int:
+        """Start a program and do not wait for it; where its log begins, in bytes."""
+        log = self.log_file(program)
+        begin = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as output:
+            self._processes[program] = subprocess.Popen(
+                [_BIN / f"watcher-{program}"], env=self.environment(program), stdout=output, stderr=output
+            )
+        return begin
+
+    def is_started(self, program: Program) -> bool:
+        """Whether a program was started and neither stopped nor killed since; it may have ended by itself."""
+        return program in self._processes
+
+    def ended(self, program: Program) -> int | None:
+        """The exit code of a program that was started and has ended by itself; None where it runs."""
+        process = self._processes.get(program)
+        return None if process is None else process.poll()
 
     def _is_ready(self, program: Program, begin: int) -> bool:
         code = self._processes[program].poll()
@@ -126,11 +141,12 @@ class Stack:
             if code != 0:
                 raise AssertionError(f"{program} stopped with {code}:\n{self.log_text(program)[-3000:]}")
 
-    def kill(self, program: Program) -> None:
-        """End a program as kill -9 does."""
-        process = self._processes.pop(program)
-        process.kill()
-        process.wait()
+    def kill(self, *programs: Program) -> None:
+        """End programs as kill -9 does."""
+        for program in programs:
+            process = self._processes.pop(program)
+            process.kill()
+            process.wait()
 
     def get(self, path: str, **parameters: str | int) -> Any:
         """The backend's JSON answer to a GET; AssertionError where it is not 200."""
