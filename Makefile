@@ -27,7 +27,7 @@ test: setup-lab ## Run all tests, the demo among them
 	$(BIN)/pytest
 
 .PHONY: test-long
-test-long: setup-lab ## Run the tests that `make test` leaves out: minutes of waiting for an NFS server
+test-long: setup-lab ## Run the tests that `make test` leaves out: long outages, Ansible on an emulated machine
 	$(BIN)/pytest -m long
 
 .PHONY: soak

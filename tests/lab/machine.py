@@ -1,6 +1,7 @@
 """A worker node with a kernel of its own: Debian in QEMU, with a real NFS server on it, and podman."""
 
 import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,14 @@ class Machine:
     It is emulated, so that it needs no hardware support, and takes ten times as long for everything as a node.
     """
 
-    def __init__(self, volume: Path | None = None) -> None:
-        """Not started. `volume`: the image of a further disk, which it has as /dev/vdb, read-only."""
+    def __init__(self, volume: Path | None = None, ports: Sequence[int] = ()) -> None:
+        """Not started. `volume`: the image of a further disk, which it has as /dev/vdb, read-only.
+
+        `ports`: those of its TCP ports that are reached from here, at `url(port)`.
+        """
         self.name = NAME
         self._volume = volume
+        self._ports = {port: free_port() for port in ports}
 
     def __enter__(self) -> "Machine":
         image = machine_image()
@@ -44,8 +49,9 @@ class Machine:
             sockets.mkdir()
             self.console = directory / "console.log"
             self.login = Login("127.0.0.1", free_port(), OPERATOR, image.keys, sockets)
+            forwarded = {22: self.login.port} | self._ports
             self._process = subprocess.Popen(
-                _command(image, self._volume, directory, self.login.port, self.console), stdin=subprocess.DEVNULL
+                _command(image, self._volume, directory, forwarded, self.console), stdin=subprocess.DEVNULL
             )
             stack.callback(self._switch_off)
             self._wait_until_up()
@@ -86,6 +92,10 @@ class Machine:
         """Put a file or directory of this machine into a directory of it, owned by root."""
         self.login.copy(source, directory)
 
+    def url(self, port: int) -> str:
+        """Where one of the ports that it was made with answers HTTP."""
+        return f"http://127.0.0.1:{self._ports[port]}"
+
     def journal(self, unit: str | None = None, **fields: str) -> str:
         """Its journal of this unit and with these fields' values."""
         matches = [f"--unit={unit}"] if unit else []
@@ -97,7 +107,11 @@ class Machine:
         return write_inventory(path, {self.name: self.login}, variables)
 
 
-def _command(image: MachineImage, volume: Path | None, directory: Path, ssh_port: int, console: Path) -> list[str]:
+def _command(
+    image: MachineImage, volume: Path | None, directory: Path, forwarded: Mapping[int, int], console: Path
+) -> list[str]:
+    """`forwarded`: by port of the machine, the port of this machine's loopback that leads to it."""
+    forwards = [f"hostfwd=tcp:127.0.0.1:{here}-:{there}" for there, here in forwarded.items()]
     disk = directory / "disk.qcow2"
     call("qemu-img", "create", "-q", "-f", "qcow2", "-b", image.disk, "-F", "raw", disk)
     settings = {
@@ -113,7 +127,7 @@ def _command(image: MachineImage, volume: Path | None, directory: Path, ssh_port
         "-initrd": str(image.initrd),
         "-append": _KERNEL_ARGUMENTS,
         "-drive": f"file={disk},format=qcow2,if=virtio,cache=unsafe",
-        "-nic": f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{ssh_port}-:22",
+        "-nic": ",".join(["user,model=virtio-net-pci", *forwards]),
     }
     options = [word for setting in settings.items() for word in setting]
     if volume:

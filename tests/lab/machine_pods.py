@@ -19,6 +19,8 @@ class Pod:
     workspace: str
     directory: str
     """kubelet's, of this pod."""
+    enter: str = ""
+    """The words that make a command run in the mounts of the pod's node, where that is not the machine itself."""
 
     @property
     def volume(self) -> str:
@@ -41,9 +43,9 @@ class Pod:
         return self.machine.ssh(f"stat --format=%d {self.project}").stdout.strip()
 
 
-def start_pod(machine: Machine, export: str, workspace: str, options: str = CSI_OPTIONS) -> Pod:
-    """Mount the export (`address:/path`) for a pod as its node does."""
-    pod = Pod(machine, workspace, f"/var/lib/kubelet/pods/{uuid.uuid4()}")
+def start_pod(machine: Machine, export: str, workspace: str, options: str = CSI_OPTIONS, enter: str = "") -> Pod:
+    """Mount the export (`address:/path`) for a pod as its node does; `enter` as in Pod."""
+    pod = Pod(machine, workspace, f"/var/lib/kubelet/pods/{uuid.uuid4()}", enter)
     mount_pod(pod, export, options)
     return pod
 
@@ -52,10 +54,16 @@ def mount_pod(pod: Pod, export: str, options: str = CSI_OPTIONS) -> None:
     """Mount what a pod has; the workspace is made where there is none, owned by the machine's user."""
     workspace = f"{pod.volume}/workspace/{pod.workspace}"
     pod.machine.ssh(
-        f"sudo sh -ec 'mkdir -p {pod.volume} {pod.project}; mount -t nfs4 -o {options} {export} {pod.volume};"
+        f"sudo {pod.enter} sh -ec 'mkdir -p {pod.volume} {pod.project};"
+        f" mount -t nfs4 -o {options} {export} {pod.volume};"
         f" install --directory --owner $SUDO_UID --group $SUDO_GID {workspace};"
         f" mount --bind {workspace} {pod.project}'"
     )
+
+
+def unmount_pod(pod: Pod, how: str = "") -> None:
+    """Take away what a pod has mounted, as kubelet does at its end; `how`: options of umount."""
+    pod.machine.ssh(f"sudo {pod.enter} umount {how} {pod.project} {pod.volume}")
 
 
 @contextmanager
@@ -65,6 +73,5 @@ def running_pod(machine: Machine, export: str, workspace: str, options: str) -> 
     try:
         yield pod
     finally:
-        machine.ssh(
-            f"sudo umount {pod.project} {pod.volume} && sudo rm --recursive --one-file-system {pod.directory}"
-        )
+        unmount_pod(pod)
+        machine.ssh(f"sudo rm --recursive --one-file-system {pod.directory}")
