@@ -1,6 +1,8 @@
 """What both agents are made of beside what they capture, and the order in which it starts and stops."""
 
 import argparse
+import ctypes
+import errno
 import logging
 import os
 import sqlite3
@@ -8,10 +10,11 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from watcher_agents import __version__, journal
+from watcher_agents import __version__, damage, journal
 from watcher_agents.backend_client import BackendClient
 from watcher_agents.condition import Condition
 from watcher_agents.delivery import ContentStore, Delivery
@@ -28,6 +31,12 @@ log = logging.getLogger(__name__)
 
 EXIT_MISCONFIGURED = 2
 """A setting or a rules file is wrong: starting again would change nothing."""
+EXIT_FAILED = 1
+"""Something failed that may be better at the next start."""
+
+_PASSING_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_PR_SET_DUMPABLE = 4
+"""prctl(2)"""
 
 
 class Reloading:
@@ -81,6 +90,16 @@ def parse_arguments(agent: str, description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+class SpoolUnavailable(Exception):
+    """The spool cannot be opened now; the message is one line."""
+
+
+def settings_are_right() -> int:
+    """Answer --check-settings, once settings and rules were read; the exit code."""
+    sys.stdout.write("settings and rules are right\n")
+    return 0
+
+
 def explain(error: Exception) -> int:
     """Say in one line on standard error why the agent cannot start."""
     sys.stderr.write(journal.printable(str(error)) + "\n")
@@ -100,10 +119,31 @@ def run_agent(
     """
     manager = ServiceManager()
     journal.configure(settings.log_level, f"watcher-{agent}")
+    _leave_no_core()
+    try:
+        return _run(agent, settings, content_store, capturing, manager)
+    except SpoolUnavailable as error:
+        log.critical("%s", error)
+    except sqlite3.DatabaseError as error:
+        if not damage.is_damage(error):
+            raise
+        log.critical("the spool is damaged (%s): the next start sets it aside", error)
+    return EXIT_FAILED
+
+
+def _run(
+    agent: str,
+    settings: AgentSettings,
+    content_store: ContentStore | None,
+    capturing: Callable[[AgentParts], AbstractContextManager[None]],
+    manager: ServiceManager,
+) -> int:
     with ExitStack() as stack:
+        lifecycle = Lifecycle()
         spool, state = _open_spool(settings, stack)
+        state.on_damage = lifecycle.fail
         registry = new_registry()
-        registry.register(SpoolCollector(spool))
+        registry.register(SpoolCollector(spool, state))
         gaps = Gaps(state, spool, agent, settings.node_name, registry)
         try:
             serve_metrics(registry, settings.metrics_port)
@@ -111,12 +151,12 @@ def run_agent(
             raise SettingError(
                 "WATCHER_METRICS_PORT", str(settings.metrics_port), f"a free port ({error.strerror})"
             ) from error
-        lifecycle = Lifecycle()
         lifecycle.stop_on_signals()
         lifecycle.reload_on_signal()
         backend = stack.enter_context(closing(BackendClient(settings, agent)))
         delivery = Delivery(spool, backend, DeliveryMetrics(registry), content_store)
         condition, reloading = Condition(spool), Reloading()
+        condition.add_check(state.problem)
         condition.add_check(delivery.failing)
         condition.add_check(reloading.problem)
         gauge = ready_gauge(registry)
@@ -159,13 +199,41 @@ def run_agent(
 
 
 def _open_spool(settings: AgentSettings, stack: ExitStack) -> tuple[Spool, StateDatabase]:
+    """Raises SettingError where no spool can be in that directory, SpoolUnavailable where that may pass."""
+    path = settings.state_dir / "spool.sqlite3"
     try:
-        state = stack.enter_context(closing(StateDatabase(settings.state_dir / "spool.sqlite3")))
-    except (OSError, sqlite3.Error) as error:
-        raise SettingError(
-            "WATCHER_STATE_DIR", str(settings.state_dir), f"a directory whose spool can be written ({error})"
-        ) from error
-    return Spool(state), state
+        try:
+            return _opened(path, settings.spool_bytes, stack)
+        except sqlite3.DatabaseError as error:
+            if not damage.is_damage(error):
+                raise
+            damage.mark(path, str(error))
+            return _opened(path, settings.spool_bytes, stack)
+    except OSError as error:
+        if error.errno not in _PASSING_ERRNOS:
+            raise SettingError(
+                "WATCHER_STATE_DIR", str(settings.state_dir), f"a directory whose spool can be written ({error})"
+            ) from error
+        raise SpoolUnavailable(f"the spool {path} cannot be opened: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise SpoolUnavailable(f"the spool {path} cannot be opened: {error}") from error
+
+
+def _opened(path: Path, max_bytes: int, stack: ExitStack) -> tuple[Spool, StateDatabase]:
+    """The spool; what was damaged is set aside first. Raises OSError or sqlite3.Error."""
+    damage.repair_where_needed(path)
+    with ExitStack() as opening:
+        state = opening.enter_context(closing(StateDatabase(path)))
+        spool = Spool(state, max_bytes)
+        stack.enter_context(opening.pop_all())
+    return spool, state
+
+
+def _leave_no_core() -> None:
+    """Keep the kernel from writing this process's memory to a file: it holds the token and students' work."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        log.error("a crash may leave a core file: prctl: %s", os.strerror(ctypes.get_errno()))
 
 
 def _settle(gaps: Gaps, *, final: bool = False) -> None:

@@ -21,6 +21,8 @@ BATCH_BYTES = 2 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
 _ANSWER_SECONDS = 30.0
 _JSON = {"Content-Type": "application/json"}
+RETRY_AFTER_AT_MOST = 600.0
+"""Seconds that the backend may ask to be left alone for; who asks for more is asked again after these."""
 _REFUSED = (400, 413, 422)
 """Statuses that blame the batch; any other failure is the backend's or the site's, and passes."""
 
@@ -72,22 +74,27 @@ class BackendClient:
             raise BatchRefused(f"HTTP {answer.status_code}: {_detail(answer)}")
         if answer.status_code != httpx.codes.OK:
             raise BackendUnavailable(f"HTTP {answer.status_code}: {_detail(answer)}", _retry_after(answer))
-        return _results(answer, len(events))
+        return _results(answer, [event.body["id"] for event in events])
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
 
-def _results(answer: httpx.Response, expected: int) -> list[Result]:
-    """The results in an answer; one that is not the backend's (a captive proxy's page) takes nothing away."""
+def _results(answer: httpx.Response, ids: list[str]) -> list[Result]:
+    """A result for each of these ids, in their order.
+
+    An answer that is not the backend's (a captive proxy's page), or is to another batch, takes nothing away.
+    """
     try:
-        results = [_result(entry) for entry in answer.json()["results"]]
+        results = {str(entry["id"]): _result(entry) for entry in answer.json()["results"]}
     except (ValueError, KeyError, TypeError) as error:
         raise BackendUnavailable(f"HTTP 200, but not an answer of the backend: {answer.text[:200]!r}") from error
-    if len(results) != expected:
-        raise BackendUnavailable(f"HTTP 200 with {len(results)} results for {expected} events")
-    return results
+    unanswered = [one for one in ids if one not in results]
+    if unanswered or len(results) != len(ids):
+        missing = f", none for {unanswered[0]}" if unanswered else ""
+        raise BackendUnavailable(f"HTTP 200 with {len(results)} results for {len(ids)} events{missing}")
+    return [results[one] for one in ids]
 
 
 def _result(entry: Any) -> Result:
@@ -106,11 +113,15 @@ def _detail(answer: httpx.Response) -> str:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that Retry-After asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    """Seconds that Retry-After asks for, given as seconds or as a date (RFC 9110, 10.2.3); within bounds."""
     value = answer.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
+    if value.isascii() and value.isdigit():
+        # Of digits there may be more than a float has room for.
+        return float(min(int(value[:12]), int(RETRY_AFTER_AT_MOST)))
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
-    except (ValueError, TypeError):
+        date = parsedate_to_datetime(value)
+        # A zone of "-0000" makes a naive one (RFC 5322, 3.3): UTC.
+        seconds = (date.replace(tzinfo=date.tzinfo or timezone.utc) - datetime.now(timezone.utc)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None
+    return min(max(0.0, seconds), RETRY_AFTER_AT_MOST)

@@ -1,5 +1,6 @@
 """How an agent is, in one line for `systemctl status`: what is wrong, or that all is well."""
 
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timezone
 
@@ -8,6 +9,9 @@ from watcher_agents.spool import Spool
 
 Check = Callable[[], str | None]
 """Tells what is wrong, None where nothing is."""
+
+_NEARLY_FULL = 0.9
+"""Of what the spool may hold: from here on it is told."""
 
 PROBLEM = "PROBLEM "
 """What the line begins with where something is wrong."""
@@ -38,9 +42,17 @@ class Condition:
 
     def line(self) -> str:
         """The line; making it takes the spool's lock, so it also proves that no one holds it for ever."""
-        backlog = self._spool.backlog()
         checks = [*(heartbeat.problem for heartbeat in self._heartbeats), *self._checks]
         problems = [problem for check in checks if (problem := check())]
+        try:
+            backlog = self._spool.backlog()
+        except sqlite3.OperationalError as error:
+            return f"{PROBLEM}{'; '.join([*problems, f'spool cannot be read: {error}'])} | {self.work()}"
+        if backlog.bytes >= _NEARLY_FULL * self._spool.max_bytes:
+            share = 100 * backlog.bytes // self._spool.max_bytes
+            problems.append(
+                f"spool is {share} % full: beyond that the oldest contents are dropped and declared lost"
+            )
         if backlog.rejected:
             problems.append(f"{backlog.rejected} events that the backend refused are set aside")
         parts = [self.work(), f"{backlog.events} events wait", _last(backlog.newest)]

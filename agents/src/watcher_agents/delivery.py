@@ -1,11 +1,12 @@
 """Delivery: brings each spooled event to the snapshot volume and then to the backend, at least once.
 
 Two threads, each with its own sink and its own back-off, so that an outage of one delays only what needs it.
-Neither ever gives an event up: it is acknowledged, set aside with its reason, or tried again.
+Neither ever gives an event up: it is acknowledged, set aside with its reason, or tried again. A spool that cannot
+be written for a while is such an outage, too.
 """
 
 import logging
-import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -106,9 +107,9 @@ class Delivery:
         deadline = time.monotonic() + LEAVE_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        backlog = self._spool.backlog()
-        if backlog.events:
-            log.warning("stopped with events=%d in the spool, sent after the next start", backlog.events)
+        waiting = self._waiting()
+        if waiting != 0:
+            log.warning("stopped with events=%s in the spool, sent after the next start", waiting)
         return not any(thread.is_alive() for thread in threads)
 
     def failing(self) -> str | None:
@@ -127,7 +128,7 @@ class Delivery:
     ) -> None:
         """Repeat `step` while it finds something to do, wait for arrivals when it does not."""
         retrying = Retrying(
-            retry=retry_if_exception_type(failure),
+            retry=retry_if_exception_type((failure, sqlite3.OperationalError)),
             wait=_BackOff(),
             stop=stop_when_event_set(self._abandon),
             sleep=sleep_using_event(self._abandon),
@@ -147,17 +148,30 @@ class Delivery:
                 self._spool.wait_for_arrival(seen)
 
     def _report(self, sink: SinkState, attempt: RetryCallState) -> None:
-        self._metrics.failures.labels(sink.name).inc()
         error = attempt.outcome.exception() if attempt.outcome else None
         wait = attempt.next_action.sleep if attempt.next_action else 0.0
-        sink.failed(str(error))
+        failed = sink.name
+        if isinstance(error, sqlite3.OperationalError):
+            # Not the sink's fault; the status line tells it as the spool's.
+            failed = "spool"
+            sink.succeeded()
+        else:
+            sink.failed(str(error))
+        self._metrics.failures.labels(failed).inc()
         log.warning(
-            "%s failed: %s; events=%d wait, nothing is lost, next try in %.1f s",
-            sink.name,
+            "%s failed: %s; events=%s wait, nothing is lost, next try in %.1f s",
+            failed,
             error,
-            self._spool.backlog().events,
+            self._waiting(),
             wait,
         )
+
+    def _waiting(self) -> int | str:
+        """How many events wait, for a log line."""
+        try:
+            return self._spool.backlog().events
+        except sqlite3.Error as error:
+            return f"unknown ({error})"
 
     def _store_batch(self) -> bool:
         assert self._content_store is not None
@@ -195,7 +209,7 @@ class Delivery:
         )
         for event, result in outcomes:
             self._metrics.delivered.labels(result.status).inc()
-            _log_outcome(event.body, result)
+            _log_outcome(event, result)
         return True
 
     def _send(self, events: Sequence[SpooledEvent]) -> list[Result]:
@@ -225,22 +239,15 @@ class _BackOff(wait_base):
         return wait
 
 
-def workspace_of(body: wire.Event) -> str:
-    """The workspace's name as it is written; the event's student id is a number, without leading zeros."""
-    if body.get("snapshot_path"):
-        return str(body["snapshot_path"]).partition("/")[0]
-    class_div, number = body["class_div"], body["student_id"]
-    written = re.search(rf"{re.escape(class_div)}-(0*{number})(?![0-9])", body.get("hostname") or "")
-    return f"{class_div}-{written[1] if written else number}"
-
-
-def _log_outcome(body: wire.Event, result: Result) -> None:
-    what = body["filename"] if body["type"] == "snapshot" else body["target_path"]
-    extra = about_work(workspace_of(body), body["hw_name"], body["id"])
+def _log_outcome(event: SpooledEvent, result: Result) -> None:
+    body = event.body
+    kind, what = _subject(body)
+    extra = about_work(event.workspace, body.get("hw_name"), body["id"]) if event.workspace else {}
     if result.status == "rejected":
         log.error(
-            "API refused: type=%s file=%s id=%s set aside: %s",
+            "API refused: type=%s %s=%s id=%s set aside: %s",
             body["type"],
+            kind,
             what,
             body["id"],
             result.problem,
@@ -248,10 +255,18 @@ def _log_outcome(body: wire.Event, result: Result) -> None:
         )
     else:
         log.info(
-            "API success: type=%s file=%s id=%s status=%s",
+            "API success: type=%s %s=%s id=%s status=%s",
             body["type"],
+            kind,
             what,
             body["id"],
             result.status,
             extra=extra,
         )
+
+
+def _subject(body: wire.Event) -> tuple[str, str]:
+    """What an event is about, and the word for it in a log line."""
+    if body["type"] == "gap":
+        return "cause", body["cause"]
+    return "file", body["filename"] if body["type"] == "snapshot" else body["target_path"]

@@ -13,9 +13,10 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
-from watcher_agents import wire
+from watcher_agents import losses, wire
 from watcher_agents.identity import Student, student_of_workspace
 from watcher_agents.journal import about
+from watcher_agents.losses import Loss
 from watcher_agents.spool import Spool
 from watcher_agents.state import StateDatabase
 
@@ -34,6 +35,7 @@ Cause = Literal[
     "spool_full",
     "spool_unwritable",
     "spool_damaged",
+    "dropped_by_operator",
 ]
 
 GATHER_SECONDS = 5.0
@@ -222,15 +224,20 @@ class Gaps:
     def settle(self, *, final: bool = False) -> None:
         """Spool what is due, `final`: all of it, and note up to when everything is recorded or declared.
 
+        That includes what the spool itself has dropped.
+
         Raises sqlite3.Error where the spool cannot be written; nothing is forgotten then.
         """
         unhandled = self.oldest_unhandled_ns()
+        with self._state.reading() as connection:
+            noted = losses.noted(connection)
         with self._lock:
             moment = self._monotonic()
+            dropped = {_loss_key(loss) for loss in noted if final or self._may_declare(_loss_key(loss), moment)}
             ended = list(self._ended)
             due = {key: self._gathered[key] for key, at in self._due.items() if final or at <= moment}
             note_due = self._noted_at is None or moment - self._noted_at >= NOTE_SECONDS
-            if not (ended or due or self._changed or note_due or final):
+            if not (ended or due or dropped or self._changed or note_due or final):
                 return
             left_open = [(*key, gap.started_ns) for key, gap in self._open.items()]
             whole_until = self._whole_until(unhandled, due)
@@ -238,6 +245,11 @@ class Gaps:
         declared = [*ended, *due.values()]
         try:
             with self._state.transaction() as transaction:
+                # Read anew: more may have been dropped since.
+                for loss in losses.noted(transaction):
+                    if _loss_key(loss) in dropped:
+                        losses.forget(transaction, loss)
+                        declared.append(_gap_of(loss))
                 transaction.execute("DELETE FROM open_gap")
                 transaction.executemany("INSERT INTO open_gap VALUES (?, ?, ?)", left_open)
                 self._spool.append(transaction, [(self._event(gap), None) for gap in declared])
@@ -246,19 +258,24 @@ class Gaps:
         except BaseException:
             self._changed = True
             raise
-        self._settled(ended, due, moment)
+        self._settled(ended, due, dropped, moment)
         if declared:
             self._spool.announce()
         for gap in declared:
             self._tell(gap)
 
-    def _settled(self, ended: list[Gap], due: dict[_Key, Gap], moment: float) -> None:
+    def _may_declare(self, key: _Key, moment: float) -> bool:
+        """Whether the last gap of this cause and student was long enough ago."""
+        return moment >= self._declared_at.get(key, float("-inf")) + GATHER_AGAIN_SECONDS
+
+    def _settled(self, ended: list[Gap], due: dict[_Key, Gap], dropped: set[_Key], moment: float) -> None:
         """Forget what has been spooled; what came meanwhile stays."""
         with self._lock:
             del self._ended[: len(ended)]
             self._declared_at = {
                 key: at for key, at in self._declared_at.items() if moment - at < GATHER_AGAIN_SECONDS
             }
+            self._declared_at |= dict.fromkeys(dropped, moment)
             for key, gap in due.items():
                 self._declared_at[key] = moment
                 if self._gathered[key] is gap:
@@ -290,6 +307,7 @@ class Gaps:
         return {
             "id": wire.event_id("gap", agent, node_name, boot_id, gap.cause, workspace, started, gap.ended_ns),
             "type": "gap",
+            "workspace": workspace,
             "occurred_at": wire.instant(gap.ended_ns),
             "boot_id": boot_id,
             "class_div": gap.student.class_div if gap.student else None,
@@ -319,6 +337,18 @@ class Gaps:
 
 def _key(cause: Cause, student: Student | None) -> _Key:
     return cause, student.workspace if student else _NODE
+
+
+def _loss_key(loss: Loss) -> _Key:
+    return loss.cause, loss.workspace
+
+
+def _gap_of(loss: Loss) -> Gap:
+    """What the spool dropped, as a gap."""
+    student = student_of_workspace(loss.workspace)
+    return _checked(
+        Gap(loss.cause, student, loss.started_ns, loss.ended_ns, events_lost=loss.total, detail=loss.text)
+    )
 
 
 def _checked(gap: Gap) -> Gap:

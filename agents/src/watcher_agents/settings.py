@@ -12,6 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _HIDDEN = "(not shown)"
+SPOOL_BYTES = 1024 * 1024 * 1024
+"""What the spool may hold unless it is set: docs/decisions/0014-the-spool.md says what that is on the disk."""
+LEAST_SPOOL_BYTES = 8 * 1024 * 1024
+MOST_SPOOL_BYTES = 1024**4
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -38,6 +42,8 @@ class AgentSettings:
     rules_file: Path | None
     """None: the rules that come with the agent."""
     node_name: str
+    spool_bytes: int
+    """What the spool may hold."""
 
 
 def read_agent_settings(environ: Mapping[str, str], agent: str, metrics_port: int) -> AgentSettings:
@@ -54,6 +60,7 @@ def read_agent_settings(environ: Mapping[str, str], agent: str, metrics_port: in
         metrics_port=port(environ, "WATCHER_METRICS_PORT", metrics_port),
         rules_file=rules_file(environ, agent),
         node_name=_node_name(environ),
+        spool_bytes=_spool_bytes(environ),
     )
 
 
@@ -139,6 +146,17 @@ def port(environ: Mapping[str, str], name: str, default: int) -> int:
     if not found[1].isascii() or not found[1].isdigit() or not 1 <= int(found[1]) <= 65535:
         raise SettingError(name, found[1], "a port from 1 to 65535")
     return int(found[1])
+
+
+def _spool_bytes(environ: Mapping[str, str]) -> int:
+    found = lookup(environ, ("WATCHER_SPOOL_BYTES",))
+    if found is None:
+        return SPOOL_BYTES
+    name, value = found
+    # Below it, what is just being delivered would be most of it.
+    if not value.isascii() or not value.isdigit() or not LEAST_SPOOL_BYTES <= int(value[:20]) <= MOST_SPOOL_BYTES:
+        raise SettingError(name, value, f"bytes, from {LEAST_SPOOL_BYTES} (8 MiB) to {MOST_SPOOL_BYTES} (1 TiB)")
+    return int(value)
 
 
 def rules_file(environ: Mapping[str, str], agent: str) -> Path | None:

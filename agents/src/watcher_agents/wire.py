@@ -10,7 +10,11 @@ from watcher_agents.identity import Student
 
 SCHEMA = 1
 Event = dict[str, Any]
-"""An event as JSON, without `sequence`, which the spool gives it."""
+"""An event as JSON, without `sequence`, which the spool gives it.
+
+On its way into the spool it also says whose `workspace` it concerns, empty: the node's. That is not on the wire:
+the spool takes it out and keeps it beside the event.
+"""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -38,6 +42,12 @@ def format_instant(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
+def nanoseconds(moment: str) -> int:
+    """An instant of the contract as nanoseconds since the epoch. Raises ValueError."""
+    since = datetime.fromisoformat(moment.removesuffix("Z") + "+00:00") - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+
+
 def read_boot_id() -> str:
     """The id of this node's boot; with the sequence it tells a restart of the node from a loss."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -45,7 +55,12 @@ def read_boot_id() -> str:
 
 def identity_fields(student: Student, hw_name: str) -> Event:
     """The fields that say whose work on what an event is."""
-    return {"class_div": student.class_div, "student_id": student.student_id, "hw_name": hw_name}
+    return {
+        "workspace": student.workspace,
+        "class_div": student.class_div,
+        "student_id": student.student_id,
+        "hw_name": hw_name,
+    }
 
 
 def encode(document: Any) -> bytes:

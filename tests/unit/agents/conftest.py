@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.spooling import spool, state
+
+__all__ = ["hung", "spool", "state"]
+
 
 @pytest.fixture
 def hung(tmp_path: Path) -> Iterator[Path]:

@@ -1,31 +1,18 @@
 """The status line says that all is well, or first of all what is not."""
 
-from collections.abc import Iterator
-from contextlib import closing
+import sqlite3
 from pathlib import Path
 
-import pytest
-
+from lab import spooling
 from watcher_agents.condition import Condition
 from watcher_agents.heartbeat import SILENT_SECONDS, Heartbeat
 from watcher_agents.spool import Spool
 from watcher_agents.state import StateDatabase
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as database:
-        yield database
-
-
-@pytest.fixture
-def spool(state: StateDatabase) -> Spool:
-    return Spool(state)
-
-
 def add(state: StateDatabase, spool: Spool, *names: str, at: float) -> None:
+    spooling.add(state, spool, *map(spooling.version, names))
     with state.transaction() as transaction:
-        spool.append(transaction, [({"id": name}, None) for name in names])
         transaction.execute("UPDATE newest SET recorded_at = ?", (at,))
 
 
@@ -60,3 +47,39 @@ def test_a_thread_that_does_not_get_on_is_a_problem_and_the_agent_is_stuck(spool
     now = SILENT_SECONDS
     assert condition.is_stuck
     assert condition.line().startswith("PROBLEM capture has not got on for 60 s | ")
+
+
+def test_a_spool_that_is_nearly_full_is_a_problem(state: StateDatabase, spool: Spool) -> None:
+    add(state, spool, "a", at=1795478400.0)
+    held = spool.backlog().bytes
+    assert "full" not in Condition(Spool(state, 2 * held)).line()
+    assert Condition(Spool(state, held)).line().startswith("PROBLEM spool is 100 % full: ")
+
+
+def test_a_spool_that_cannot_be_read_is_told_and_not_raised(
+    state: StateDatabase, spool: Spool, tmp_path: Path
+) -> None:
+    condition = Condition(spool)
+    condition.add_check(state.problem)
+    with state.reading() as connection:
+        connection.execute("ALTER TABLE holding RENAME TO elsewhere")
+    assert condition.line() == "PROBLEM spool cannot be read: no such table: holding | starting"
+
+
+def test_a_transaction_that_failed_is_told_until_one_goes_well(state: StateDatabase, spool: Spool) -> None:
+    condition = Condition(spool)
+    condition.add_check(state.problem)
+    with state.reading() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    try:
+        add(state, spool, "a", at=0.0)
+    except sqlite3.OperationalError:
+        assert condition.line().startswith(
+            "PROBLEM spool cannot be written: attempt to write a readonly database | starting"
+        )
+    else:
+        raise AssertionError("a read-only database was written")
+    with state.reading() as connection:
+        connection.execute("PRAGMA query_only = OFF")
+    add(state, spool, "a", at=1795478400.0)
+    assert condition.line().startswith("starting; 1 events wait")

@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,11 @@ import jsonschema
 import pytest
 from prometheus_client import CollectorRegistry
 
+from lab.spooling import OCCURRED_NS, add, version
+from watcher_agents import losses
 from watcher_agents.gaps import GATHER_AGAIN_SECONDS, GATHER_SECONDS, Gaps
 from watcher_agents.identity import student_of_workspace
+from watcher_agents.losses import Loss
 from watcher_agents.spool import Spool
 from watcher_agents.state import StateDatabase
 
@@ -38,17 +39,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as database:
-        yield database
-
-
-@pytest.fixture
-def spool(state: StateDatabase) -> Spool:
-    return Spool(state)
-
-
 def start(state: StateDatabase, spool: Spool, clock: Clock) -> Gaps:
     """An agent's gaps, as at its start."""
     return Gaps(
@@ -62,6 +52,10 @@ def declared(spool: Spool) -> list[dict[str, Any]]:
     for event in events:
         jsonschema.validate(event, SCHEMA, cls=jsonschema.Draft202012Validator)
     return events
+
+
+def declared_gaps(spool: Spool) -> list[dict[str, Any]]:
+    return [event for event in declared(spool) if event["type"] == "gap"]
 
 
 def test_the_first_start_declares_nothing(state: StateDatabase, spool: Spool, clock: Clock) -> None:
@@ -200,3 +194,53 @@ def test_the_same_gap_closes_once(state: StateDatabase, spool: Spool, clock: Clo
     gaps.close(gap)
     gaps.settle()
     assert len(declared(spool)) == 1
+
+
+def test_what_the_spool_dropped_is_declared_for_the_student_even_by_the_next_start(
+    state: StateDatabase, spool: Spool, clock: Clock
+) -> None:
+    workspace = "os-1-007"
+    small = Spool(state, 2000)
+    add(state, small, *(version(f"{number:032x}", bytes(600), workspace) for number in range(8)))
+    kept = {event.body["id"] for event in spool.ready(100, 1 << 20)}
+    # Killed before any tick: the next start declares it.
+    gaps = start(state, spool, clock)
+    gaps.settle()
+    (event,) = declared_gaps(spool)
+    assert (event["cause"], event["class_div"], event["student_id"]) == ("spool_full", "os-1", 7)
+    assert event["detail"] == f"contents=8 events={8 - len(kept)}"
+    assert event["events_lost"] == 16 - len(kept)
+    assert event["started_at"] == "2026-11-24T00:00:00.000000Z"
+    gaps.settle(final=True)
+    assert len(declared_gaps(spool)) == 1
+
+
+def test_what_the_spool_drops_all_the_time_makes_few_gaps(
+    state: StateDatabase, spool: Spool, clock: Clock
+) -> None:
+    gaps = start(state, spool, clock)
+    gaps.declare_downtime()
+    for _ in range(600):
+        with state.transaction() as transaction:
+            losses.note(transaction, Loss("spool_full", "os-1-7", OCCURRED_NS, clock.wall, contents=2))
+        gaps.settle()
+        clock.go(0.5)
+    gaps.settle(final=True)
+    events = declared_gaps(spool)
+    assert sum(event["events_lost"] for event in events) == 1200
+    assert len(events) <= 2 + 300 / GATHER_AGAIN_SECONDS
+
+
+def test_a_loss_of_unknown_size_and_beginning_is_declared_as_such(
+    state: StateDatabase, spool: Spool, clock: Clock
+) -> None:
+    with state.transaction() as transaction:
+        losses.note(transaction, Loss("spool_damaged", "", OCCURRED_NS, OCCURRED_NS, events=3))
+        losses.note(
+            transaction, Loss("spool_damaged", "", None, OCCURRED_NS, counted=False, detail="a damaged file")
+        )
+    gaps = start(state, spool, clock)
+    gaps.settle()
+    (event,) = declared_gaps(spool)
+    assert (event["started_at"], event["events_lost"], event["detail"]) == (None, None, "a damaged file")
+    assert event["class_div"] is None

@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from lab import spooling
+from lab.spooling import version
 from lab.waiting import wait_for
 from watcher_agents.backend_client import BackendClient
 from watcher_agents.delivery import Delivery
@@ -141,17 +142,6 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDatabase]:
-    with closing(StateDatabase(tmp_path / "spool.sqlite3")) as database:
-        yield database
-
-
-@pytest.fixture
-def spool(state: StateDatabase) -> Spool:
-    return Spool(state)
-
-
-@pytest.fixture
 def lifecycle() -> Lifecycle:
     return Lifecycle()
 
@@ -169,13 +159,7 @@ def delivery(server: Server, spool: Spool, lifecycle: Lifecycle) -> Iterator[Del
 
 
 def add(state: StateDatabase, spool: Spool, *names: str) -> None:
-    identity = {"class_div": "os-1", "student_id": 1, "hw_name": "hw1"}
-    with state.transaction() as transaction:
-        spool.append(
-            transaction,
-            [({"id": name, "type": "snapshot", "filename": "a.c", **identity}, None) for name in names],
-        )
-    spool.announce()
+    spooling.add(state, spool, *map(version, names))
 
 
 @pytest.mark.parametrize("trouble", [fail, cut, answer_half, not_the_backend, too_few_results, unauthorised])
