@@ -163,6 +163,8 @@ def _run(
 
         def ready() -> None:
             gaps.declare_downtime()
+            # From here on there is something to lose, also in the seconds until the first tick.
+            _settle(gaps)
             gauge.set(1)
             manager.status(condition.line())
             manager.ready()

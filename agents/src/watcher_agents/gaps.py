@@ -110,6 +110,7 @@ class Gaps:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
         self._open: dict[_Key, OpenGap] = {}
         self._gathered: dict[_Key, Gap] = {}
         self._due: dict[_Key, float] = {}

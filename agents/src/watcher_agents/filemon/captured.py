@@ -1,10 +1,12 @@
 """What was last captured of each file: the memory that tells a new version from a known one."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from watcher_agents.filemon.safe_open import FileState
+from watcher_agents.filemon.schedule import workspace_of
 from watcher_agents.state import StateDatabase
 
 _SCHEMA = """
@@ -17,6 +19,7 @@ CREATE TABLE IF NOT EXISTS captured (
     digest TEXT NOT NULL,
     version_id TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS watched_workspace (name BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -39,6 +42,37 @@ class CapturedVersions:
         self._state = state
         with state.reading() as connection:
             connection.executescript(_SCHEMA)
+            self._count = Counter(
+                dict(
+                    connection.execute(
+                        "SELECT substr(path, 1, instr(path, x'2F') - 1), COUNT(*) FROM captured GROUP BY 1"
+                    ).fetchall()
+                )
+            )
+
+    def count(self, workspace: bytes) -> int:
+        """How many files of a workspace are known."""
+        return self._count[workspace]
+
+    def count_changed(self, new: Iterable[bytes], gone: Iterable[bytes]) -> None:
+        """Take note, once it is committed, of files that are known now and of those that are forgotten."""
+        self._count.update(map(workspace_of, new))
+        self._count.subtract(map(workspace_of, gone))
+        self._count += Counter()
+
+    def watched_workspaces(self) -> set[bytes]:
+        """The workspaces that were last noted as watched."""
+        with self._state.reading() as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM watched_workspace").fetchall()}
+
+    def note_watched_workspaces(self, names: Iterable[bytes]) -> None:
+        """Note which workspaces are watched: a next start looks after those whose pods went meanwhile.
+
+        Raises sqlite3.Error.
+        """
+        with self._state.transaction() as transaction:
+            transaction.execute("DELETE FROM watched_workspace")
+            transaction.executemany("INSERT INTO watched_workspace VALUES (?)", [(name,) for name in names])
 
     def of(self, path: bytes) -> CapturedVersion | None:
         """The last captured version of the file at `path`, or None where none is known."""

@@ -6,11 +6,12 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
+from watcher_agents.filemon.allowances import Allowances
 from watcher_agents.filemon.capture import FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.inotify import Inotify
 from watcher_agents.filemon.metrics import FilemonMetrics
-from watcher_agents.filemon.monitor import FileMonitor, NewRules, Notice
+from watcher_agents.filemon.monitor import FileMonitor
 from watcher_agents.filemon.rules import FileRules, load_rules
 from watcher_agents.filemon.settings import FilemonSettings, read_filemon_settings
 from watcher_agents.filemon.snapshot_volume import SnapshotVolume
@@ -39,37 +40,54 @@ def main() -> int:
 def _capturing(settings: FilemonSettings, rules: FileRules, parts: AgentParts) -> Iterator[None]:
     metrics = FilemonMetrics(parts.registry)
     captured = CapturedVersions(parts.state)
-    mode = choose_mode(settings.workspaces)
     heartbeat = Heartbeat()
+    allowances = Allowances(rules.looks_per_second, rules.bytes_per_second)
     with (
         closing(Inotify()) as inotify,
-        closing(WatchedTree(settings.watch_root, inotify, rules, heartbeat)) as tree,
+        closing(WatchedTree(settings.watch_root, inotify, rules)) as tree,
+        closing(PodMounts(settings.watch_root)) as pod_mounts,
     ):
         capture = FileCapture(
-            str(settings.watch_root), tree.root_fd, rules, parts.state, captured, parts.spool, metrics, heartbeat
+            str(settings.watch_root),
+            tree,
+            rules,
+            parts.state,
+            captured,
+            parts.spool,
+            allowances,
+            metrics,
+            heartbeat,
         )
-        pod_mounts = PodMounts(settings.watch_root) if mode == "pods" else None
-        monitor = FileMonitor(rules, tree, capture, captured, metrics, pod_mounts, heartbeat, parts.ready)
+        monitor = FileMonitor(
+            rules,
+            inotify,
+            tree,
+            capture,
+            captured,
+            allowances,
+            parts.gaps,
+            metrics,
+            pod_mounts,
+            choose_mode(settings.workspaces) == "pods",
+            heartbeat,
+            parts.ready,
+        )
+        arrivals = monitor.arrivals
         parts.condition.work = monitor.work
         parts.condition.add_check(monitor.problem)
         parts.condition.add_heartbeat(heartbeat)
-        parts.reloading.read_rules = lambda: monitor.inbox.put(
-            NewRules(load_rules(rules_file(os.environ, "filemon")))
-        )
+        parts.reloading.read_rules = lambda: arrivals.put_rules(load_rules(rules_file(os.environ, "filemon")))
         run_thread = parts.lifecycle.run_thread
-        threads = [run_thread("read", partial(inotify.read, monitor.inbox.put))]
-        if pod_mounts:
-            notify = partial(monitor.inbox.put, Notice.MOUNTS_CHANGED)
-            threads.append(run_thread("mounts", partial(pod_mounts.watch, notify)))
-        threads.append(run_thread("monitor", monitor.run))
+        threads = [
+            run_thread("read", partial(inotify.read, arrivals.put_events, lambda: arrivals.is_full)),
+            run_thread("mounts", partial(pod_mounts.watch, arrivals.mounts_changed)),
+            run_thread("monitor", monitor.run),
+        ]
         try:
             yield
         finally:
             inotify.stop_reading()
-            if pod_mounts:
-                pod_mounts.stop()
-            monitor.inbox.put(Notice.STOP)
+            pod_mounts.stop()
+            arrivals.stop()
             for thread in threads:
                 thread.join()
-            if pod_mounts:
-                pod_mounts.close()

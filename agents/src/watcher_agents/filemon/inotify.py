@@ -8,6 +8,8 @@ import errno
 import os
 import select
 import struct
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +19,8 @@ from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 
 _HEADER = struct.Struct("iIII")
 _READ_BYTES = 1 << 20
-_LONGEST_EVENT = _HEADER.size + 256
-"""A header and a name of up to 255 bytes with its terminator (inotify(7))."""
+_PAUSE_SECONDS = 0.01
+"""How long the reader waits where there is no room for more events."""
 
 DIRECTORY_MASK: int = (
     pyinotify.IN_CREATE
@@ -37,7 +39,7 @@ class WatchLimitReached(Exception):
     """fs.inotify.max_user_watches is used up."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InotifyEvent:
     """One event as the kernel gave it; `name` is empty where it concerns the directory itself."""
 
@@ -58,7 +60,9 @@ class Inotify:
         """Raises OSError where fs.inotify.max_user_instances is used up."""
         self._manager = pyinotify.WatchManager()
         self._fd: int = self._manager.get_fd()
+        os.set_blocking(self._fd, False)
         self._loop = DescriptorLoop(self._fd, select.POLLIN)
+        self._reading = threading.Lock()
 
     def watch(self, directory_fd: int, mask: int) -> int:
         """Watch the directory that this descriptor is open on, wherever its name leads by now; the watch's number.
@@ -90,14 +94,28 @@ class Inotify:
         if self._manager.get_watch(watch) is not None:
             self._manager.del_watch(watch)
 
-    def read(self, put: Callable[[InotifyEvent], None]) -> None:
-        """Hand each event to `put`, which must be quick, until `stop_reading`; the body of the reader thread."""
+    def read(self, put: Callable[[list[InotifyEvent]], None], is_full: Callable[[], bool]) -> None:
+        """Hand what the queue holds to `put`, which must be quick, until `stop_reading`; the reader thread's body.
+
+        While `is_full`, events stay in the queue, where the kernel tells of those that find no room.
+        """
 
         def take() -> None:
-            for event in parse_events(os.read(self._fd, _READ_BYTES)):
-                put(event)
+            if is_full():
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                self.read_now(put)
 
         self._loop.run(take)
+
+    def read_now(self, put: Callable[[list[InotifyEvent]], None]) -> None:
+        """Hand what the queue holds at this moment to `put`; for any thread, and in the order of the events."""
+        with self._reading:
+            try:
+                buffer = os.read(self._fd, _READ_BYTES)
+            except BlockingIOError:
+                return
+            put(parse_events(buffer))
 
     def stop_reading(self) -> None:
         """End `read`."""

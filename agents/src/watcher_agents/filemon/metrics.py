@@ -17,7 +17,7 @@ class FilemonMetrics:
         )
         self.overtaken = Counter(
             "watcher_overtaken_saves",
-            "Saves that the next save of the same file overtook before they could be read",
+            "Completed saves whose content was overwritten or deleted before it could be read; declared as gaps",
             registry=registry,
         )
         self.unreadable = Counter(
@@ -38,6 +38,11 @@ class FilemonMetrics:
         self.blind = Gauge(
             "watcher_blind_workspaces",
             "Workspaces whose pods' mounts share no superblock with the watch root: inotify does not see them",
+            registry=registry,
+        )
+        self.crowded = Gauge(
+            "watcher_crowded_workspaces",
+            "Workspaces with more files or directories than are followed",
             registry=registry,
         )
         self.waiting = Gauge(

@@ -20,6 +20,14 @@ class FileRules:
     max_directory_depth: int
     max_file_bytes: int
     quiet_seconds: float
+    max_directories: int
+    """Followed per workspace."""
+    max_files: int
+    """Recorded per workspace."""
+    looks_per_second: float
+    """Per workspace, on average."""
+    bytes_per_second: float
+    """Per workspace, on average."""
 
     def is_assignment(self, name: bytes) -> bool:
         """Whether a directory of this name below a workspace is an assignment."""
@@ -47,4 +55,8 @@ def load_rules(path: Path | None) -> FileRules:
         max_directory_depth=rules.whole_number("max_directory_depth", 0, 32),
         max_file_bytes=rules.whole_number("max_file_bytes", 1, 16 * 1024 * 1024),
         quiet_seconds=rules.number("quiet_seconds", 0.1, 600),
+        max_directories=rules.whole_number("max_directories", 10, 1_000_000),
+        max_files=rules.whole_number("max_files", 10, 10_000_000),
+        looks_per_second=rules.number("looks_per_second", 0.1, 100_000),
+        bytes_per_second=rules.number("bytes_per_second", 1024, 1 << 34),
     )

@@ -1,66 +1,177 @@
-"""When each changed file is looked at."""
+"""When each changed file is looked at, and whose turn it is."""
 
 import heapq
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from watcher_agents.filemon.capture import Look
+from watcher_agents.filemon.allowances import Allowances
 
 
-@dataclass
+class Activity(Enum):
+    """What events have told of a file that does not yet show in a look."""
+
+    NONE = auto()
+    WRITING = auto()
+    """It has been written to since it was last complete."""
+    CHANGED = auto()
+    """A save was completed, or it was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file to look at."""
+
+    path: bytes
+    """Below the watch root."""
+    recovered: bool = False
+    """Found by comparing the tree with what was last captured, rather than by an event."""
+    final: bool = False
+    """Whether to take the file as it is, although it changes while it is read."""
+    complete: bool = False
+    """Whether a save was completed, and so a version is lost if this look comes too late."""
+    since: float = 0.0
+    """Monotonic seconds at which the file began to wait."""
+
+
+@dataclass(slots=True)
 class _Waiting:
     due: float
     since: float
-    recovered: bool
-    complete: bool
+    recovered: bool = False
+    complete: bool = False
+    writing: bool = False
 
 
 class Schedule:
     """Files waiting for a look, each once, by the monotonic time in seconds at which it is due.
 
     A file that waits longer than `longest_wait` since it was first put here is due, whatever keeps postponing it.
+    Of the files that are due, workspaces get theirs in turn, as far as their allowance goes.
+
+    The methods that take note of an event return whether a completed save was waiting that can no longer be read.
     """
 
-    def __init__(self, longest_wait: float, clock: Callable[[], float]) -> None:
+    def __init__(self, longest_wait: float, allowances: Allowances, clock: Callable[[], float]) -> None:
         self.longest_wait = longest_wait
+        self._allowances = allowances
         self._clock = clock
         self._waiting: dict[bytes, _Waiting] = {}
         self._heap: list[tuple[float, bytes]] = []
+        self._ready: OrderedDict[bytes, deque[bytes]] = OrderedDict()
+        self._count: Counter[bytes] = Counter()
+        self._oldest_returned: float | None = None
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, path: bytes, delay: float, *, complete: bool = False, recovered: bool = False) -> bool:
-        """Look at `path` in `delay` seconds; what was planned for it before is replaced.
+    def __contains__(self, path: bytes) -> bool:
+        return path in self._waiting
 
-        `complete`: a save was completed. Returns whether another completed save of the file was still waiting:
-        unless the two are alike, its content is lost.
-        """
+    def count(self, workspace: bytes) -> int:
+        """How many files of a workspace wait."""
+        return self._count[workspace]
+
+    def completed(self, path: bytes) -> None:
+        """The writer has closed the file."""
+        entry = self._put(path, 0.0)
+        entry.complete, entry.writing, entry.recovered = True, False, False
+
+    def replaced(self, path: bytes) -> bool:
+        """A whole file was moved into place."""
+        entry = self._put(path, 0.0)
+        lost, entry.complete = entry.complete, True
+        entry.writing = entry.recovered = False
+        return lost
+
+    def written(self, path: bytes, quiet: float) -> bool:
+        """The file is being written, or was made; to be looked at after `quiet` seconds unless more happens."""
+        entry = self._put(path, quiet)
+        lost, entry.complete = entry.complete, False
+        entry.writing, entry.recovered = True, False
+        return lost
+
+    def vanished(self, path: bytes, grace: float) -> bool:
+        """The file was deleted or moved away; to be looked at after `grace` seconds unless more happens."""
+        entry = self._put(path, grace)
+        lost, entry.complete = entry.complete, False
+        entry.writing = entry.recovered = False
+        return lost
+
+    def found(self, path: bytes, delay: float, *, recovered: bool) -> None:
+        """The file was found to be there, or to be known; where it waits already, that stays as it is."""
+        if path not in self._waiting:
+            self._put(path, delay).recovered = recovered
+
+    def _put(self, path: bytes, delay: float) -> _Waiting:
         now = self._clock()
         entry = self._waiting.get(path)
-        since = entry.since if entry else now
-        due = min(now + delay, since + self.longest_wait)
-        was_complete = entry is not None and entry.complete
-        self._waiting[path] = _Waiting(due, since, recovered, complete or was_complete)
-        # A postponed file keeps its place in the heap and is moved when that comes up: a file that is written
-        # a million times before it is due costs one place, not a million.
-        if entry is None or due < entry.due:
+        if entry is None:
+            entry = _Waiting(now + delay, now)
+            self._add(path, entry)
+            return entry
+        due = min(now + delay, entry.since + self.longest_wait)
+        # A postponed file keeps its place and is moved when that comes up: a file that is written a million times
+        # before it is due costs one place, not a million.
+        if due < entry.due:
             heapq.heappush(self._heap, (due, path))
-        return complete and was_complete
+        entry.due = due
+        return entry
+
+    def _add(self, path: bytes, entry: _Waiting) -> None:
+        self._waiting[path] = entry
+        self._count[workspace_of(path)] += 1
+        heapq.heappush(self._heap, (entry.due, path))
 
     def put_back(self, look: Look, delay: float) -> None:
         """Look once more in `delay` seconds, unless something newer is planned for the file."""
-        if look.path not in self._waiting:
+        entry = self._waiting.get(look.path)
+        if entry is None:
             now = self._clock()
-            self._waiting[look.path] = _Waiting(now + delay, look.since, look.recovered, False)
-            heapq.heappush(self._heap, (now + delay, look.path))
+            entry = _Waiting(now + delay, look.since, look.recovered, look.complete)
+            self._add(look.path, entry)
+        entry.since = min(entry.since, look.since)
+        self._oldest_returned = min(self._oldest_returned or entry.since, entry.since)
+
+    def activity(self, path: bytes) -> Activity:
+        """What events have told of a file since it was last taken."""
+        entry = self._waiting.get(path)
+        if entry is None:
+            return Activity.NONE
+        return Activity.WRITING if entry.writing else Activity.CHANGED
 
     def take_due(self, limit: int) -> list[Look]:
-        """Take up to `limit` files that are due, the longest due first."""
+        """Take up to `limit` files that are due, of each workspace in turn the longest due first."""
         now = self._clock()
-        looks: list[Look] = []
-        while self._heap and len(looks) < limit and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now:
             _, path = heapq.heappop(self._heap)
+            self._ready.setdefault(workspace_of(path), deque()).append(path)
+        looks: list[Look] = []
+        skipped = 0
+        while skipped < len(self._ready) and len(looks) < limit:
+            workspace, paths = next(iter(self._ready.items()))
+            look = None
+            if self._allowances.seconds_until(workspace) == 0:
+                look = self._take(paths, now)
+            if not paths:
+                del self._ready[workspace]
+            else:
+                self._ready.move_to_end(workspace)
+            if look is None:
+                skipped += bool(paths)
+                continue
+            skipped = 0
+            self._allowances.spend(workspace, 1)
+            looks.append(look)
+        if not self._waiting:
+            self._oldest_returned = None
+        return looks
+
+    def _take(self, paths: deque[bytes], now: float) -> Look | None:
+        """The first of these paths that is due."""
+        while paths:
+            path = paths.popleft()
             entry = self._waiting.get(path)
             if entry is None:
                 continue
@@ -68,10 +179,34 @@ class Schedule:
                 heapq.heappush(self._heap, (entry.due, path))
                 continue
             del self._waiting[path]
+            workspace = workspace_of(path)
+            self._count[workspace] -= 1
+            if not self._count[workspace]:
+                del self._count[workspace]
             final = now - entry.since >= self.longest_wait
-            looks.append(Look(path, entry.recovered, final, entry.since))
-        return looks
+            return Look(path, entry.recovered, final, entry.complete, entry.since)
+        return None
+
+    def is_out_of_allowance(self, path: bytes) -> bool:
+        """Whether the file's workspace has to wait because it has used its allowance up."""
+        return self._allowances.seconds_until(workspace_of(path)) > 0
 
     def seconds_until_due(self) -> float | None:
         """How long until something may be due; None where nothing waits."""
-        return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
+        waits = [self._allowances.seconds_until(workspace) for workspace in self._ready]
+        if self._heap:
+            waits.append(max(0.0, self._heap[0][0] - self._clock()))
+        return min(waits, default=None)
+
+    def oldest_since(self) -> float | None:
+        """About when the oldest of what waits began to wait (monotonic seconds); None where nothing waits."""
+        # In the order of arrival, except for what was put back.
+        first = next(iter(self._waiting.values()), None)
+        if first is None:
+            return None
+        return first.since if self._oldest_returned is None else min(first.since, self._oldest_returned)
+
+
+def workspace_of(path: bytes) -> bytes:
+    """The workspace that a path below the watch root lies in."""
+    return path.partition(b"/")[0]

@@ -53,7 +53,12 @@ def may_hold_sources(parts: tuple[bytes, ...], rules: FileRules) -> bool:
 
 def is_workspace(name: bytes) -> bool:
     """Whether a directory of this name in the watch root is a student's workspace."""
-    return name.isascii() and student_of_workspace(name.decode("ascii")) is not None
+    return student_of(name) is not None
+
+
+def student_of(workspace: bytes) -> Student | None:
+    """The student whose workspace has this name, or None where it is not a workspace's."""
+    return student_of_workspace(workspace.decode("ascii")) if workspace.isascii() else None
 
 
 def joined_name(below: tuple[bytes, ...]) -> str:

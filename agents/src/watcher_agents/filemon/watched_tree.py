@@ -1,17 +1,31 @@
-"""The directories that are watched, and the walk that watches a directory first and then looks into it."""
+"""The directories that are watched; a directory is watched first, and then read."""
 
+import itertools
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from watcher_agents.filemon.inotify import DIRECTORY_MASK, SOURCE_MASK, Inotify, WatchLimitReached
 from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.safe_open import directory_beneath
+from watcher_agents.filemon.schedule import workspace_of
 from watcher_agents.filemon.source_path import may_hold_sources, parse_source_path
-from watcher_agents.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
+
+ENTRIES_LIMIT = 100_000
+"""Entries read of one directory; what stands behind them is not looked for."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a directory holds that counts, by path below the watch root."""
+
+    directories: list[bytes] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
 
 
 class WatchedTree:
@@ -20,69 +34,93 @@ class WatchedTree:
     Directories are named by their path below the watch root; the root itself is the empty path.
     """
 
-    def __init__(self, root: Path, inotify: Inotify, rules: FileRules, heartbeat: Heartbeat) -> None:
-        """`heartbeat`: of the thread that walks. Raises OSError where the root cannot be opened."""
-        self.root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    def __init__(self, root: Path, inotify: Inotify, rules: FileRules) -> None:
+        """Raises OSError where the root cannot be opened."""
+        self._root = root
         self._inotify = inotify
         self._rules = rules
-        self._heartbeat = heartbeat
+        self.root_fd = _open_root(root)
         self._directory_of: dict[int, bytes] = {}
         self._watch_of: dict[bytes, int] = {}
+        self._count: Counter[bytes] = Counter()
+        self._unwatched_count: Counter[bytes] = Counter()
         self.unwatched: set[bytes] = set()
-        """Directories that could not be watched or read: scanned, and tried again, until they can."""
+        """Directories that could not be watched or read: to be visited again until they can."""
+        self.crowded: set[bytes] = set()
+        """Workspaces that hold more directories, or more in one directory, than are followed."""
 
     def __len__(self) -> int:
         return len(self._directory_of)
 
     def count_workspaces(self) -> int:
         """How many workspaces are watched."""
-        return sum(1 for directory in tuple(self._watch_of) if directory and b"/" not in directory)
+        return len(self._count) - (b"" in self._count)
 
     def directory_of(self, watch: int) -> bytes | None:
         """The directory of this watch, or None where it is watched no longer."""
         return self._directory_of.get(watch)
 
-    def watch_and_scan(self, directory: bytes) -> Iterator[bytes]:
-        """Watch `directory` and all below it that counts, and yield the tracked files found on the way.
+    def visit(self, directory: bytes) -> Found:
+        """Watch a directory, then read it: what appears in between is found by one of the two.
 
-        Each directory is watched before it is read: what appears in between is found by one of the two.
+        Nothing is found where it is gone, cannot be read now (`unwatched`), or is one too many (`crowded`).
         """
-        waiting = [directory]
-        while waiting:
-            self._heartbeat.beat()
-            current = waiting.pop()
-            try:
-                entries = self._watch_and_list(current)
-            except OSError as error:
-                log.warning("cannot read the directory %r: %s", os.fsdecode(current), error.strerror)
-                self.unwatched.add(current)
-                continue
-            for name, is_directory in entries:
-                path = current + b"/" + name if current else name
-                if is_directory:
-                    if self.counts(path):
-                        waiting.append(path)
-                elif parse_source_path(path, self._rules):
-                    yield path
-
-    def _watch_and_list(self, directory: bytes) -> list[tuple[bytes, bool]]:
-        """Watch a directory, then list it; nothing where it is gone. Raises OSError where it cannot be read."""
-        with directory_beneath(self.root_fd, directory) as path_fd:
-            if path_fd is None:
-                self.unwatched.discard(directory)
-                return []
-            try:
+        if not self._has_room(directory):
+            self.crowded.add(workspace_of(directory))
+            return Found()
+        try:
+            with directory_beneath(self.root_fd, directory) as path_fd:
+                if path_fd is None:
+                    self._unwatched_no_more(directory)
+                    return Found()
                 self._watch(directory, path_fd)
-                return _entries(path_fd)
-            except FileNotFoundError:
-                # Deleted between being opened and being read.
-                return []
+                return self._read(directory, path_fd)
+        except FileNotFoundError:
+            # Deleted between being opened and being read.
+            return Found()
+        except OSError as error:
+            if directory not in self.unwatched:
+                log.warning("cannot read the directory %r: %s", os.fsdecode(directory), error.strerror)
+            self._is_unwatched(directory)
+            return Found()
+
+    def _read(self, directory: bytes, path_fd: int) -> Found:
+        found = Found()
+        prefix = directory + b"/" if directory else b""
+        for count, (name, is_directory) in enumerate(_entries(path_fd)):
+            if count == ENTRIES_LIMIT:
+                self.crowded.add(workspace_of(directory))
+                break
+            path = prefix + name
+            if is_directory:
+                if self.counts(path):
+                    found.directories.append(path)
+            elif parse_source_path(path, self._rules):
+                found.files.append(path)
+        return found
 
     def check_root(self) -> None:
-        """Open and list the root as every directory is. Raises OSError, also where the kernel cannot do that."""
+        """Open and read the root as every directory is. Raises OSError, also where the kernel cannot do that."""
         with directory_beneath(self.root_fd, b"") as path_fd:
             assert path_fd is not None
-            _entries(path_fd)
+            for _ in itertools.islice(_entries(path_fd), 1):
+                pass
+
+    def is_current(self) -> bool:
+        """Whether the watch root is still what its path leads to, and can be used. May wait for a server."""
+        try:
+            there, here = self._root.stat(), os.fstat(self.root_fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+    def reopen(self) -> None:
+        """Let go of everything and open what the watch root's path leads to now; unless that raises OSError."""
+        root_fd = _open_root(self._root)
+        self._let_go(lambda _: True)
+        self.crowded.clear()
+        os.close(self.root_fd)
+        self.root_fd = root_fd
 
     def use_rules(self, rules: FileRules) -> None:
         """Go by these rules from now on; what counts no longer is watched no longer."""
@@ -92,6 +130,23 @@ class WatchedTree:
     def counts(self, directory: bytes) -> bool:
         """Whether a directory can lead to a tracked file."""
         return may_hold_sources(tuple(directory.split(b"/")), self._rules)
+
+    def _has_room(self, directory: bytes) -> bool:
+        if directory in self._watch_of or directory in self.unwatched:
+            return True
+        workspace = workspace_of(directory)
+        followed = self._count[workspace] + self._unwatched_count[workspace]
+        return workspace == b"" or followed < self._rules.max_directories
+
+    def _is_unwatched(self, directory: bytes) -> None:
+        if directory not in self.unwatched:
+            self.unwatched.add(directory)
+            self._unwatched_count[workspace_of(directory)] += 1
+
+    def _unwatched_no_more(self, directory: bytes) -> None:
+        if directory in self.unwatched:
+            self.unwatched.remove(directory)
+            self._unwatched_count[workspace_of(directory)] -= 1
 
     def _watch(self, directory: bytes, path_fd: int) -> None:
         leads_only = directory.count(b"/") == 0
@@ -104,45 +159,61 @@ class WatchedTree:
                     " watched is scanned instead",
                     len(self),
                 )
-            self.unwatched.add(directory)
+            self._is_unwatched(directory)
             return
-        self.unwatched.discard(directory)
-        former = self._directory_of.get(watch)
-        if former is not None:
-            # The same directory under a new name: the kernel knows it by its inode.
-            self._watch_of.pop(former, None)
+        self._unwatched_no_more(directory)
+        # The same directory, maybe under a new name: the kernel knows it by its inode.
+        self._forget(self._directory_of.get(watch))
+        self._forget(directory)
         self._directory_of[watch] = directory
         self._watch_of[directory] = watch
+        self._count[workspace_of(directory)] += 1
+
+    def _forget(self, directory: bytes | None) -> None:
+        if directory is not None and self._watch_of.pop(directory, None) is not None:
+            workspace = workspace_of(directory)
+            self._count[workspace] -= 1
+            if not self._count[workspace]:
+                del self._count[workspace]
 
     def unwatch(self, directory: bytes) -> None:
         """Stop watching `directory` and all below it."""
         below = directory + b"/"
         self._let_go(lambda path: path == directory or path.startswith(below))
+        self.crowded.discard(directory)
 
     def _let_go(self, chosen: Callable[[bytes], bool]) -> None:
         for path in [path for path in self._watch_of if chosen(path)]:
-            watch = self._watch_of.pop(path)
+            watch = self._watch_of[path]
+            self._forget(path)
             del self._directory_of[watch]
             self._inotify.unwatch(watch)
-        self.unwatched = {path for path in self.unwatched if not chosen(path)}
+        for path in [path for path in self.unwatched if chosen(path)]:
+            self._unwatched_no_more(path)
 
-    def dropped(self, watch: int) -> None:
-        """Take note that the kernel dropped a watch, because its directory is gone."""
+    def dropped(self, watch: int) -> bytes | None:
+        """Take note that the kernel dropped a watch, because its directory is gone; which one it was."""
         self._inotify.forget(watch)
         directory = self._directory_of.pop(watch, None)
         if directory is not None and self._watch_of.get(directory) == watch:
-            del self._watch_of[directory]
+            self._forget(directory)
+        return directory
 
     def close(self) -> None:
         """Let go of the root."""
         os.close(self.root_fd)
 
 
-def _entries(path_fd: int) -> list[tuple[bytes, bool]]:
+def _open_root(root: Path) -> int:
+    return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _entries(path_fd: int) -> Iterator[tuple[bytes, bool]]:
     """The names in a directory, each with whether it is a directory itself (a link to one is not)."""
     fd = os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with os.scandir(fd) as entries:
-            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+            for entry in entries:
+                yield os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)
     finally:
         os.close(fd)

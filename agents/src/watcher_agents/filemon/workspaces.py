@@ -49,6 +49,13 @@ class PodMounts:
         self._fd = os.open(_HOST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
         self._loop = DescriptorLoop(self._fd, select.POLLPRI | select.POLLERR)
 
+    def root_type(self) -> str | None:
+        """The type of the file system that the watch root's path leads to now, as this process sees it."""
+        mounts = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+        # Not resolved: that would have to ask a file system that may hang or be gone.
+        mount = mount_holding(os.path.normpath(self._watch_root), mounts)
+        return mount.type if mount else None
+
     def look(self) -> Found:
         """What is mounted now."""
         return self.found(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"), self._read())

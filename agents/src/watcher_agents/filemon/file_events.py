@@ -1,0 +1,82 @@
+"""What an inotify event means: which file to look at and when, which directory to watch."""
+
+from collections.abc import Callable, Iterable
+
+import pyinotify
+
+from watcher_agents.filemon.catch_up import Walks
+from watcher_agents.filemon.inotify import InotifyEvent
+from watcher_agents.filemon.rules import FileRules
+from watcher_agents.filemon.schedule import Schedule
+from watcher_agents.filemon.source_path import parse_source_path
+from watcher_agents.filemon.watched_tree import WatchedTree
+
+DELETION_GRACE_SECONDS = 0.5
+"""An editor that renames a file away and writes it anew has done so within this time; then it was no deletion."""
+
+
+class FileEvents:
+    """Turns events into what is to be done, and notes what befell the watches."""
+
+    def __init__(
+        self,
+        rules: FileRules,
+        tree: WatchedTree,
+        schedule: Schedule,
+        walks: Walks,
+        known_beneath: Callable[[bytes], Iterable[bytes]],
+        overtaken: Callable[[bytes], None],
+    ) -> None:
+        """`overtaken` is told of files with a completed save that can no longer be read."""
+        self.rules = rules
+        self._tree = tree
+        self._schedule = schedule
+        self._walks = walks
+        self._known_beneath = known_beneath
+        self._overtaken = overtaken
+        self.overflowed = False
+        """Whether events were lost since this was last set to False."""
+        self.root_lost = False
+        """Whether the watch root was unmounted or deleted since this was last set to False."""
+
+    def handle(self, event: InotifyEvent) -> None:
+        """Do what an event asks for."""
+        if event.mask & pyinotify.IN_Q_OVERFLOW:
+            self.overflowed = True
+            return
+        if event.mask & (pyinotify.IN_UNMOUNT | pyinotify.IN_IGNORED):
+            gone = self._tree.dropped(event.watch) if event.mask & pyinotify.IN_IGNORED else None
+            self.root_lost |= bool(event.mask & pyinotify.IN_UNMOUNT) or gone == b""
+            return
+        directory = self._tree.directory_of(event.watch)
+        if directory is None:
+            return
+        path = directory + b"/" + event.name if directory else event.name
+        if event.is_directory:
+            self._handle_directory(path, event.mask)
+        elif parse_source_path(path, self.rules) and self._handle_file(path, event.mask):
+            self._overtaken(path)
+
+    def _handle_file(self, path: bytes, mask: int) -> bool:
+        """Whether a completed save can no longer be read."""
+        if mask & pyinotify.IN_CLOSE_WRITE:
+            self._schedule.completed(path)
+            return False
+        if mask & pyinotify.IN_MOVED_TO:
+            return self._schedule.replaced(path)
+        if mask & (pyinotify.IN_DELETE | pyinotify.IN_MOVED_FROM):
+            return self._schedule.vanished(path, DELETION_GRACE_SECONDS)
+        # Being written, or made without being opened (a hard link): its writer's close, or quiet, will tell.
+        return self._schedule.written(path, self.rules.quiet_seconds)
+
+    def _handle_directory(self, path: bytes, mask: int) -> None:
+        if not mask & (pyinotify.IN_CREATE | pyinotify.IN_MOVED_TO):
+            # Deleted, or moved away with all that is in it.
+            self._tree.unwatch(path)
+            for known in self._known_beneath(path):
+                if self._schedule.vanished(known, DELETION_GRACE_SECONDS):
+                    self._overtaken(known)
+        # Also then: what stands there by now came later, and a visit that was ahead of this event may have watched
+        # it, which has just been undone.
+        if self._tree.counts(path):
+            self._walks.appeared(path)
