@@ -70,7 +70,7 @@ class FileMonitor:
         heartbeat: Heartbeat,
         ready: Callable[[], None],
     ) -> None:
-        """`follows_pods`: watch the workspaces that pods have mounted, else all; `ready` is called when it does."""
+        """`follows_pods`: watch the workspaces that pods have mounted, else all. `ready`: called once it does."""
         self.arrivals = Arrivals()
         self._rules = rules
         self._inotify = inotify
