@@ -5,10 +5,13 @@ process's mount namespace, not of the reader's. Of an NFS mount the root field i
 nfs_show_path), also where it shows a sub-directory; the directory stands in the source, `server:/directory`.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+OWN_MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -75,6 +78,15 @@ def mount_holding(path: str, mounts: Iterable[Mount]) -> Mount | None:
         if _is_below(path, mount.point) and (best is None or len(mount.point) >= len(best.point)):
             best = mount
     return best
+
+
+def read_mount_holding(path: Path) -> Mount | None:
+    """The mount that a path lies in, as this process sees it now; links are not followed.
+
+    It asks the kernel's list alone: the file system may hang, or be gone.
+    """
+    mounts = parse_mountinfo(OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
+    return mount_holding(os.path.normpath(path), mounts)
 
 
 def path_in_file_system(path: str, mounts: list[Mount]) -> str:

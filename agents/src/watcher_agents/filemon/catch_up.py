@@ -151,7 +151,7 @@ class Walks:
 
     def _expect(self, path: bytes, catch_up: _CatchUp) -> None:
         catch_up.pending.add(path)
-        self._schedule.found(path, 0.0, recovered=True)
+        self._schedule.recovers(path)
 
     def looked(self, done: Iterable[Done]) -> None:
         """Tell of files that have been looked at."""
@@ -201,7 +201,7 @@ class Walks:
     def _visit_new(self, directory: bytes) -> None:
         found = self._tree.visit(directory)
         for path in found.files:
-            self._schedule.found(path, SETTLE_SECONDS, recovered=False)
+            self._schedule.found(path, SETTLE_SECONDS)
         for below in found.directories:
             self.appeared(below)
 

@@ -99,10 +99,18 @@ class Schedule:
         entry.writing = entry.recovered = False
         return lost
 
-    def found(self, path: bytes, delay: float, *, recovered: bool) -> None:
-        """The file was found to be there, or to be known; where it waits already, that stays as it is."""
+    def recovers(self, path: bytes) -> None:
+        """The file is to be compared with what is known of it; where it waits already, that stays as it is."""
         if path not in self._waiting:
-            self._put(path, delay).recovered = recovered
+            self._put(path, 0.0).recovered = True
+
+    def found(self, path: bytes, delay: float) -> None:
+        """The file stood in a new directory before that was watched; where it waits already, that stays as it is.
+
+        Taken for a completed save: most are, and of one that is not, one save too many counts as lost.
+        """
+        if path not in self._waiting:
+            self._put(path, delay).complete = True
 
     def _put(self, path: bytes, delay: float) -> _Waiting:
         now = self._clock()

@@ -6,14 +6,16 @@ is that time too, to the nanosecond: by it and by the content a repeated attempt
 same version has the same name however often, and from whichever node, it is stored.
 """
 
+import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from watcher_agents.journal import about_work
+from watcher_agents.mounts import read_mount_holding
 from watcher_agents.spool import Content
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ class SnapshotVolume:
 
     def __init__(self, root: Path, node_name: str) -> None:
         self._root = root
+        self._mounted = self._mount()
+        self._verified: tuple[int, int] | None = None
         self._unfinished_suffix = f".{node_name}.partial"
 
     def store(self, event_id: str, content: Content) -> str:
@@ -35,32 +39,57 @@ class SnapshotVolume:
         A reader never sees half a file: it is written under a hidden name and then linked into place, which,
         unlike a rename, cannot replace what is there. Raises OSError.
         """
-        directory = self._root / content.directory
-        self._make_directory(directory)
-        unfinished = directory / f".{event_id}{self._unfinished_suffix}"
-        _write(unfinished, content)
-        try:
-            name = _link(unfinished, directory, content)
-        finally:
-            unfinished.unlink()
-        _sync_directory(directory)
+        with self._opened_root() as root:
+            directory = root / content.directory
+            _make_directory(root, directory)
+            unfinished = directory / f".{event_id}{self._unfinished_suffix}"
+            _write(unfinished, content)
+            try:
+                name = _link(unfinished, directory, content)
+            finally:
+                unfinished.unlink()
+            _sync_directory(directory)
         workspace, hw_name, _ = content.directory.split("/", 2)
         log.info(
             "snapshot created: path=%s size=%d",
-            directory / name,
+            self._root / content.directory / name,
             len(content.data),
             extra=about_work(workspace, hw_name, event_id),
         )
         return f"{content.directory}/{name}"
 
-    def _make_directory(self, directory: Path) -> None:
-        """Make a directory below the root, itself made by whoever mounts the volume, and its parents."""
-        if directory == self._root or directory.is_dir():
-            return
-        self._make_directory(directory.parent)
-        with suppress(FileExistsError):
-            directory.mkdir(mode=0o755)
-        _sync_directory(directory.parent)
+    @contextmanager
+    def _opened_root(self) -> Iterator[Path]:
+        """The root by a descriptor: what is mounted there while it is in use, or taken away, changes nothing.
+
+        Raises OSError where the volume is not mounted: its directory on the node's own disk is none of it.
+        """
+        fd = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            opened = (status.st_dev, status.st_ino)
+            if opened != self._verified:
+                if self._mount() != self._mounted:
+                    raise OSError(errno.ENODEV, "the snapshot volume is not mounted", str(self._root))
+                self._verified = opened
+            yield Path(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+
+    def _mount(self) -> tuple[str, str, str, str] | None:
+        """What is mounted at the root, or above it; the same again after it was unmounted and mounted."""
+        mount = read_mount_holding(self._root)
+        return (mount.point, mount.type, mount.source, mount.root) if mount else None
+
+
+def _make_directory(root: Path, directory: Path) -> None:
+    """Make a directory below the root, itself made by whoever mounts the volume, and its parents."""
+    if directory == root or directory.is_dir():
+        return
+    _make_directory(root, directory.parent)
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o755)
+    _sync_directory(directory.parent)
 
 
 def _write(path: Path, content: Content) -> None:

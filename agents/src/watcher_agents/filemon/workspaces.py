@@ -14,14 +14,20 @@ from typing import Literal
 
 from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 from watcher_agents.filemon.source_path import is_workspace
-from watcher_agents.mounts import differing_options, mount_holding, parse_mountinfo, path_in_file_system
+from watcher_agents.mounts import (
+    OWN_MOUNTS,
+    differing_options,
+    mount_holding,
+    parse_mountinfo,
+    path_in_file_system,
+    read_mount_holding,
+)
 
 Mode = Literal["pods", "all"]
 Mounted = dict[bytes, frozenset[str]]
 """Workspaces by name, each with the points that it is mounted at."""
 
 _HOST_MOUNTS = "/proc/1/mountinfo"
-_OWN_MOUNTS = Path("/proc/self/mountinfo")
 _KUBELET_PODS = Path("/var/lib/kubelet/pods")
 
 
@@ -51,14 +57,12 @@ class PodMounts:
 
     def root_type(self) -> str | None:
         """The type of the file system that the watch root's path leads to now, as this process sees it."""
-        mounts = parse_mountinfo(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"))
-        # Not resolved: that would have to ask a file system that may hang or be gone.
-        mount = mount_holding(os.path.normpath(self._watch_root), mounts)
+        mount = read_mount_holding(self._watch_root)
         return mount.type if mount else None
 
     def look(self) -> Found:
         """What is mounted now."""
-        return self.found(_OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"), self._read())
+        return self.found(OWN_MOUNTS.read_text(encoding="utf-8", errors="surrogateescape"), self._read())
 
     def found(self, own_mountinfo: str, host_mountinfo: str) -> Found:
         """What is mounted by the mountinfo of this process and of the node."""

@@ -1,5 +1,6 @@
 """Snapshot files: named by when they were saved, never changed, never half there."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,21 @@ def test_what_an_interrupted_attempt_left_behind_is_replaced(volume: SnapshotVol
     path = volume.store("a" * 32, content(b"x"))
     assert [entry.name for entry in directory.iterdir()] == [path.rpartition("/")[2]]
     assert (tmp_path / path).read_bytes() == b"x"
+
+
+def test_while_the_volume_is_not_mounted_nothing_is_stored_beneath_it(tmp_path: Path) -> None:
+    def mount() -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
+
+    mount()
+    volume = SnapshotVolume(tmp_path, "worker-1")
+    volume.store("0" * 32, content(b"int x;"))
+    subprocess.run(["umount", tmp_path], check=True)
+    with pytest.raises(OSError, match="the snapshot volume is not mounted"):
+        volume.store("1" * 32, content(b"int x;"))
+    assert list(tmp_path.iterdir()) == []
+    mount()
+    try:
+        assert (tmp_path / volume.store("1" * 32, content(b"int x;"))).read_bytes() == b"int x;"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
