@@ -1,4 +1,4 @@
-"""`watcher-agent`: status, health and verify, for operators and for the roll-out."""
+"""`watcher-agent`: status, health, verify and spool, for operators and for the roll-out."""
 
 import argparse
 import fcntl
@@ -18,6 +18,8 @@ from watcher_agents.node.health import journal_excerpt, take_look, wait_for_heal
 from watcher_agents.node.installed_agents import AGENTS, Agent, environment_of
 from watcher_agents.node.interruption import Interrupted, interruptible
 from watcher_agents.node.services import SystemdError, UnitJournal, unit_state
+from watcher_agents.node.spool_command import add_spool_arguments, run_spool_command
+from watcher_agents.node.spool_file import SpoolError
 from watcher_agents.node.status import node_status
 from watcher_agents.node.status_text import status_text
 from watcher_agents.node.steps import Step, StepFailed, Steps
@@ -45,12 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "status":
             return _status(parsed.json)
+        if parsed.command == "spool":
+            return _spool(parsed)
         agent = AGENTS[parsed.agent]
         if parsed.command == "health":
             return _health(agent, parsed.within)
         with _alone():
             return _verify(agent, parsed.within, parsed.json)
-    except (SystemdError, _Busy, OSError) as error:
+    except (SystemdError, SpoolError, SettingError, _Busy, OSError) as error:
         _say(f"watcher-agent {parsed.command}: {error}")
         return EXIT_NOT_WELL
 
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="how the agents and the mounts are")
     health = commands.add_parser("health", help="wait until an agent that was just started does its work")
     verify = commands.add_parser("verify", help="prove from end to end that an agent records, and leave no trace")
+    add_spool_arguments(commands.add_parser("spool", help="what waits to be delivered, and what was refused"))
     for command, seconds in ((health, 30.0), (verify, 60.0)):
         command.add_argument("agent", choices=list(AGENTS))
         command.add_argument(
@@ -96,6 +101,13 @@ def _health(agent: Agent, within: float) -> int:
     for line in journal_excerpt(agent):
         _say(f"  {line}")
     return EXIT_NOT_WELL
+
+
+def _spool(parsed: argparse.Namespace) -> int:
+    if parsed.action == "drop" and not parsed.yes:
+        return _misuse("spool drop gives work of students up for good: say --yes if that is meant")
+    sys.stdout.write(run_spool_command(parsed) + "\n")
+    return EXIT_WELL
 
 
 def _verify(agent: Agent, within: float, as_json: bool) -> int:

@@ -20,6 +20,14 @@ COMMAND = [sys.executable, "-m", "watcher_agents.node.cli"]
         ["health", "filemon", "--within", "soon"],
         ["health", "filemon", "--within", "nan"],
         ["health", "filemon", "--json"],
+        ["spool", "filemon"],
+        ["spool", "nothing", "list"],
+        ["spool", "filemon", "list", "--limit", "0"],
+        ["spool", "filemon", "list", "--limit", "all"],
+        ["spool", "filemon", "show"],
+        ["spool", "filemon", "retry"],
+        ["spool", "filemon", "drop", "--yes"],
+        ["spool", "filemon", "drop", "0123", "--all", "--yes"],
     ],
 )
 def test_a_wrong_call_ends_with_2(arguments: list[str]) -> None:
