@@ -165,7 +165,7 @@ def _check_file(
         if ledger.must_be_recorded(key, index):
             verdict.saves += 1
             if index not in recorded:
-                what = f"{key}: state {index} of {len(states)}, done at {_shown(state.done_ns)}"
+                what = f"{key}: {_around(states, index, recorded)}"
                 missing.append(
                     _Missing(key.student_id, state.begun_ns, ledger.until_ns(key, index), f"lost: {what}")
                 )
@@ -382,6 +382,16 @@ def nanoseconds(instant: str) -> int:
 
 def _shown(moment_ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=moment_ns // 1000)).strftime("%H:%M:%S.%f")
+
+
+def _around(states: list[FileState], index: int, recorded: set[int]) -> str:
+    """What the file was before and after a state that is missing, and which of it has rows."""
+    shown = []
+    for number in range(max(0, index - 2), min(len(states), index + 3)):
+        state = states[number]
+        mark = "MISSING" if number == index else "stored" if number in recorded else "no row"
+        shown.append(f"{number} {state.kind} {_shown(state.begun_ns)} to {_shown(state.done_ns)} {mark}")
+    return "; ".join(shown)
 
 
 def _named(key: FileKey, row: dict[str, Any]) -> str:

@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from lab.fault_proxy import Mode
 from lab.fault_scene import AGENTS, FaultScene, bind, filled, inotify_limit, read_only, unmount
@@ -18,7 +20,7 @@ Inject = Callable[[FaultScene, random.Random], AbstractContextManager[None]]
 _UNPACKED_FILES = 60
 _FLOOD_PROGRAMS = 1200
 """With 12 kB of arguments each, more than the ring buffer of 8 MiB holds."""
-_DAMAGED_BYTES = 4096
+_PAGE_BYTES = 4096
 _BACK_OFF_SECONDS = 45.0
 """An agent whose tries have failed for long tries again within this time."""
 
@@ -135,17 +137,25 @@ def _spool_damaged(scene: FaultScene, chance: random.Random) -> Iterator[None]:
     try:
         scene.hold(1.5)
         scene.stack.kill("filemon")
-        spool = scene.state("filemon") / "spool.sqlite3"
-        for path in (spool, spool.with_name("spool.sqlite3-wal")):
-            size = path.stat().st_size if path.exists() else 0
-            if size > 2 * _DAMAGED_BYTES:
-                with path.open("r+b") as file:
-                    file.seek(chance.randrange(_DAMAGED_BYTES, size - _DAMAGED_BYTES))
-                    file.write(chance.randbytes(_DAMAGED_BYTES))
+        _overwrite(scene.state("filemon") / "spool.sqlite3", chance)
         scene.stack.launch("filemon")
+        # A damage that meets nothing that is in use would prove nothing.
+        wait_for(lambda: any(scene.state("filemon").glob("*.damaged-*")), "the damaged spool to be set aside")
         yield
     finally:
         scene.proxy.behave("pass")
+
+
+def _overwrite(database: Path, chance: random.Random) -> None:
+    """Overwrite every third page of a database that nobody has open, but for the first."""
+    with closing(sqlite3.connect(database)) as connection:
+        # What is in the log would count, and not what is in the file.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = range(_PAGE_BYTES, database.stat().st_size, 3 * _PAGE_BYTES)
+    with database.open("r+b") as file:
+        for page in pages:
+            file.seek(page)
+            file.write(chance.randbytes(_PAGE_BYTES))
 
 
 @contextmanager

@@ -137,9 +137,12 @@ class StudentAtWork:
             while not stop.wait(self._chance.uniform(*self._pause_seconds)):
                 self._collect()
                 with self._wanting:
-                    wanted, self._wanted = self._wanted, []
+                    wanted = list(self._wanted)
                 for one in wanted or [self._choose()]:
                     one()
+                with self._wanting:
+                    # Only now: who asked for it waits until it is done.
+                    del self._wanted[: len(wanted)]
             self._finish()
         except Exception as failure:  # noqa: BLE001
             # Whatever it is, the thread's owner raises it: a workload that ended early proves nothing.
