@@ -44,6 +44,7 @@ class Found:
 
     workspaces: Mounted
     blind: dict[bytes, str]
+    """An empty name stands for all: pods have the whole export by a mount that inotify is blind to."""
 
 
 class PodMounts:
@@ -72,10 +73,9 @@ class PodMounts:
         parent = PurePosixPath(path_in_file_system(watch_root, own_mounts))
         points: dict[bytes, set[str]] = {}
         blind = {}
-        for mount in parse_mountinfo(host_mountinfo):
-            root = PurePosixPath(mount.root)
-            name = os.fsencode(root.name)
-            if own is None or root.parent != parent or not is_workspace(name):
+        for mount in parse_mountinfo(host_mountinfo) if own else ():
+            name = _shown(PurePosixPath(mount.root), parent, mount.point)
+            if own is None or name is None:
                 continue
             if mount.device != own.device:
                 if not (mount.is_nfs and own.is_nfs and mount.server == own.server):
@@ -83,7 +83,8 @@ class PodMounts:
                 # The same directory of the same server by another superblock: inotify does not cross that.
                 differ = differing_options(mount, own) or "nothing that is shown"
                 blind[name] = f"mounted at {mount.point} with {differ}"
-            points.setdefault(name, set()).add(mount.point)
+            if name:
+                points.setdefault(name, set()).add(mount.point)
         return Found({name: frozenset(found) for name, found in points.items()}, blind)
 
     def _read(self) -> str:
@@ -105,3 +106,12 @@ class PodMounts:
         """Let go of the files."""
         self._loop.close()
         os.close(self._fd)
+
+
+def _shown(root: PurePosixPath, workspaces: PurePosixPath, point: str) -> bytes | None:
+    """The workspace that a mount of `root` shows; empty for a pod's mount of all of them, None for another's."""
+    name = os.fsencode(root.name)
+    if root.parent == workspaces and is_workspace(name):
+        return name
+    holds_all = root == workspaces or root in workspaces.parents
+    return b"" if holds_all and PurePosixPath(point).is_relative_to(_KUBELET_PODS) else None

@@ -72,3 +72,15 @@ def test_what_is_no_workspace_of_our_export_is_not_found(
     look: Callable[[str], Found], device: str, source: str, options: str
 ) -> None:
     assert look(pod(device, source, options)) == Found({}, {})
+
+
+def test_pods_that_have_the_whole_export_by_another_superblock_make_all_blind(
+    look: Callable[[str], Found],
+) -> None:
+    options = OPTIONS.replace("hard", "softerr")
+    point = "/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/pvc-1/mount"
+    found = look(pod("0:71", "10.0.0.1:/pvc-1", options, point))
+    assert found == Found({}, {b"": f"mounted at {point} with softerr against hard"})
+    # By ours, or not a pod's at all: nothing is wrong.
+    assert look(pod("0:70", "10.0.0.1:/pvc-1", OPTIONS, point)).blind == {}
+    assert look(pod("0:71", "10.0.0.1:/pvc-1", options, "/mnt/backup")).blind == {}
