@@ -4,7 +4,6 @@ Damage is noticed by SQLite while the agent runs, or by a check at its start. A 
 a new one is in its place, so that a kill in the middle, or a check that finds nothing, changes nothing.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -34,16 +33,18 @@ Row = Sequence[Any]
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error means that the file is damaged (SQLITE_CORRUPT, SQLITE_NOTADB).
+    """Whether an error means that the file is damaged (SQLITE_CORRUPT, SQLITE_NOTADB, a text that is none).
 
-    The module has no class of its own for that: it is a plain DatabaseError, unlike all that pass or are ours.
+    The module has no class of its own for that: it is a plain DatabaseError, unlike all that pass or are ours. Of
+    a text that is not UTF-8 it tells by an OperationalError; nothing but UTF-8 was put in.
     """
-    return type(error) is sqlite3.DatabaseError
+    return type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error)
 
 
 def mark(path: Path, reason: str) -> None:
     """Note that the file is damaged, for the next start; the first mark stays. Raises OSError."""
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    reason = " ".join(reason.split())
     text = json.dumps({"stamp": stamp, "reason": reason})
     log.critical("%s is damaged (%s): the next start sets it aside", path, reason)
     with suppress(FileExistsError), _mark_of(path).open("x", encoding="utf-8") as file:
@@ -110,12 +111,21 @@ def _replace(path: Path) -> None:
         for suffix in (*_SUFFIXES, "-journal"):
             fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
         saved = _salvage(aside, fresh)
+        _remove_traces(aside)
         fresh.rename(path)
         _sync(path.parent)
         log.critical("the spool was damaged (%s): set aside as %s, %s", reason, aside, saved)
     _mark_of(path).unlink()
     _sync(path.parent)
     _remove_all_but_newest(path)
+
+
+def _remove_traces(aside: Path) -> None:
+    """Remove what reading has made beside the file: shared memory, and a log where there was none."""
+    aside.with_name(aside.name + "-shm").unlink(missing_ok=True)
+    log_file = aside.with_name(aside.name + "-wal")
+    if log_file.exists() and log_file.stat().st_size == 0:
+        log_file.unlink()
 
 
 def _remove_all_but_newest(path: Path) -> None:
@@ -276,10 +286,7 @@ def _event_of(columns: Sequence[str], row: Row) -> wire.Event | None:
         event = spool_schema.decoded(values["body"])
     except (sqlite3.DatabaseError, TypeError):
         return None
-    content, sha256 = values.get("content"), event.get("sha256")
-    if event.get("id") != values["id"]:
-        return None
-    if content is not None and sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+    if event.get("id") != values["id"] or not spool_schema.is_content_of(event, values.get("content")):
         return None
     return event
 

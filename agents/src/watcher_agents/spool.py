@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from watcher_agents import spool_bound, spool_schema, wire
 from watcher_agents.settings import SPOOL_BYTES
 from watcher_agents.spool_bound import ROW_BYTES
-from watcher_agents.spool_schema import decoded
+from watcher_agents.spool_schema import decoded, is_content_of
 from watcher_agents.state import StateDatabase
 
 ARRIVAL_SECONDS = 5.0
@@ -194,7 +194,11 @@ def _oldest(connection: sqlite3.Connection, condition: str, limit: int, max_byte
         total += size
         if chosen and total > max_bytes:
             break
+        event = decoded(body)
+        if not is_content_of(event, data):
+            # SQLite has no checksums: a content that the disk has changed would be stored as the student's.
+            raise sqlite3.DatabaseError(f"the content of event {event.get('id')} is not what was put in")
         content = None if data is None else Content(data, *place)
-        chosen.append(SpooledEvent(sequence, decoded(body), workspace, content))
+        chosen.append(SpooledEvent(sequence, event, workspace, content))
     cursor.close()
     return chosen

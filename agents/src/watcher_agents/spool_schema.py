@@ -4,6 +4,7 @@
 which a node may be rolled back, goes on with the file; what it then leaves out is put right at the next start.
 """
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -127,6 +128,12 @@ def decoded(body: bytes) -> wire.Event:
     if not isinstance(event, dict):
         raise sqlite3.DatabaseError(f"an event in the spool is a {type(event).__name__}: expected an object")
     return event
+
+
+def is_content_of(event: wire.Event, content: bytes | None) -> bool:
+    """Whether a content is the one that was put in, by its checksum; where there is none of either, too."""
+    sha256 = event.get("sha256")
+    return content is None or sha256 is None or hashlib.sha256(content).hexdigest() == sha256
 
 
 def _put_right(transaction: sqlite3.Connection) -> None:
