@@ -210,6 +210,7 @@ class ProcessEvent(_WorkEvent):
 GapCause = Literal[
     "agent_stopped", "queue_overflow", "remounted", "unwatched", "blind_mount", "saves_overtaken",
     "rate_limited", "too_many_files", "probe_loss", "spool_full", "spool_unwritable", "spool_damaged",
+    "dropped_by_operator",
 ]  # fmt: skip
 
 
