@@ -78,6 +78,8 @@ class Verdict:
     declared_saves: int = 0
     declared_programs: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    told_gaps: list[str] = field(default_factory=list)
+    """Each gap in a line, for people."""
 
     def count(self, *kinds: str) -> int:
         """Violations of these kinds."""
@@ -343,7 +345,8 @@ def _check_gaps(
 ) -> None:
     room = Counter({(place, cause): one.most for place, one in enumerate(explanations) for cause in one.causes})
     for gap in sorted(gaps, key=lambda gap: str(gap["occurred_at"])):
-        told = {name: gap[name] for name in _GAP_FIELDS}
+        told = " ".join(f"{name}={gap[name]}" for name in _GAP_FIELDS if gap[name] is not None)
+        verdict.told_gaps.append(told)
         if gap["cause"] == "saves_overtaken" and gap["events_lost"] > _saves_during(ledger, gap):
             verdict.add("implausible", f"gap {told}: in that time were {_saves_during(ledger, gap)}")
         fitting = [(place, gap["cause"]) for place, one in enumerate(explanations) if _explains(one, gap)]

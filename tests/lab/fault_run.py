@@ -28,6 +28,7 @@ _QUIET_SECONDS = 4.0
 _SETTLE_SECONDS = 150.0
 _LATER_NS = 25_000_000_000
 """A gap may begin so long after its fault: sinks back off, and catch-ups take their time."""
+_SHOWN = 25
 _OVERTAKEN = frozenset({"saves_overtaken"})
 
 
@@ -188,7 +189,9 @@ def told(run: FaultRun, verdict: Verdict) -> str:
         f" gaps {dict(verdict.gaps)}, faults {dict(run.injected)}"
     )
     kinds = Counter(violation.kind for violation in verdict.violations)
-    shown = [f"  {violation}" for violation in verdict.violations[:25]]
+    shown = [f"  {violation}" for violation in verdict.violations[:_SHOWN]]
+    if shown:
+        shown += ["gaps", *(f"  {gap}" for gap in verdict.told_gaps[:_SHOWN])]
     return "\n".join([head, f"violations {dict(kinds)}", *shown])
 
 

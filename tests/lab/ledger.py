@@ -90,7 +90,7 @@ class Ledger:
         if last is not None and last.digest == state.digest:
             # The same content again is no new version; closing what was kept open makes a save of it.
             if state.kind == "saved" and last.kind == "growing":
-                states[-1] = FileState("saved", last.digest, last.begun_ns, state.done_ns)
+                states[-1] = FileState("saved", last.digest, last.begun_ns, last.done_ns)
             return
         states.append(state)
 
@@ -108,11 +108,11 @@ class Ledger:
         return max(self.closed_ns, states[index].done_ns)
 
     def must_be_recorded(self, key: FileKey, index: int) -> bool:
-        """Whether a state has to be recorded or declared: each save, and an open file that was left in peace."""
-        state = self.files[key][index]
-        if state.kind == "growing":
-            return self.until_ns(key, index) - state.done_ns >= QUIET_NS
-        return state.kind == "saved"
+        """Whether a state has to be recorded or declared: a save, or what an open file was when left in peace."""
+        states = self.files[key]
+        if states[index].kind == "growing" and index + 1 < len(states):
+            return states[index + 1].begun_ns - states[index].done_ns >= QUIET_NS
+        return states[index].kind != "deleted"
 
     @property
     def saves(self) -> int:
