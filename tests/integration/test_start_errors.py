@@ -88,3 +88,15 @@ def test_help_and_version_need_no_settings(program: str) -> None:
     for option, expected in (("--help", "usage:"), ("--version", program)):
         done = subprocess.run([BIN / program, option], capture_output=True, text=True, check=True, env={})
         assert expected in done.stdout
+
+
+@pytest.mark.parametrize("program", ["watcher-filemon", "watcher-procmon"])
+def test_right_settings_are_said_to_be_right(right: dict[str, str], program: str) -> None:
+    done = subprocess.run(
+        [BIN / program, "--check-settings"],
+        env={"PATH": os.environ["PATH"], **right},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "settings and rules are right\n"

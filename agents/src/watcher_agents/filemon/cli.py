@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
-from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
+from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent, settings_are_right
 from watcher_agents.filemon.allowances import Allowances
 from watcher_agents.filemon.capture import FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
@@ -29,7 +29,7 @@ def main() -> int:
         settings = read_filemon_settings(os.environ)
         rules = load_rules(settings.agent.rules_file)
         if arguments.check_settings:
-            return 0
+            return settings_are_right()
         volume = SnapshotVolume(settings.snapshot_root, settings.agent.node_name)
         return run_agent("filemon", settings.agent, volume, partial(_capturing, settings, rules))
     except (SettingError, RulesError) as error:

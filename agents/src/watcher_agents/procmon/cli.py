@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from watcher_agents import wire
-from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent
+from watcher_agents.agent import AgentParts, explain, parse_arguments, run_agent, settings_are_right
 from watcher_agents.journal import about
 from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.events import process_event
@@ -33,7 +33,7 @@ def main() -> int:
         settings = read_procmon_settings(os.environ)
         rules = load_rules(settings.agent.rules_file)
         if arguments.check_settings:
-            return 0
+            return settings_are_right()
         return run_agent("procmon", settings.agent, None, partial(_capturing, settings, rules))
     except (SettingError, RulesError, ProbeError) as error:
         return explain(error)
