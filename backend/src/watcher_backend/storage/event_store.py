@@ -40,7 +40,9 @@ class EventStore:
         self._changes = FileChanges(database)
 
     def write(self, records: Sequence[Record]) -> list[bool]:
-        """Store the events in one transaction; return for each whether it is new (False: seen before).
+        """Store the events in one transaction; return for each whether it is new.
+
+        It is not where it was seen before, by this agent or by another.
 
         Raises peewee.PeeweeException where the database refuses; nothing is stored then.
         """
@@ -104,6 +106,9 @@ class EventStore:
                 outcomes.append(False)
                 continue
             seen.add(record.event_id)
+            if self._is_the_same_deletion(record):
+                outcomes.append(False)
+                continue
             outcomes.append(True)
             if isinstance(record, GapRecord):
                 gaps += (
@@ -135,6 +140,19 @@ class EventStore:
         self._insert("process", _PROCESS_COLUMNS, processes)
         self._insert("gap", _GAP_COLUMNS, gaps)
         return outcomes
+
+    def _is_the_same_deletion(self, record: Record) -> bool:
+        """Whether an agent found a file gone that another has seen being deleted.
+
+        Their ids differ: each follows from the version that its agent had captured last.
+        """
+        if isinstance(record, GapRecord) or not isinstance(record.detail, VersionRecord):
+            return False
+        version = record.detail
+        if not (version.recovered and version.change == "deleted"):
+            return False
+        file = self._ids.source_file(self._ids.work(record.work), version.filename)
+        return self._changes.is_deleted_already(file, record.occurred_at)
 
     def _change(self, file: int, occurred_at: int, version: VersionRecord) -> str:
         if version.change is None:

@@ -39,11 +39,12 @@ class FileChanges:
 
     def saved(self, file: int, occurred_at: int) -> str:
         """Return what a version at ``occurred_at`` that is no deletion is to its file: created or modified."""
-        before = self._newest(file)
-        if before.occurred_at > occurred_at:
-            before = self._stored(file, occurred_at)
-        in_this_group = (noted for noted in self._pending.get(file, ()) if noted.occurred_at <= occurred_at)
-        return "created" if max([before, *in_this_group]).change == "deleted" else "modified"
+        return "created" if self._before(file, occurred_at).change == "deleted" else "modified"
+
+    def is_deleted_already(self, file: int, occurred_at: int) -> bool:
+        """Return whether the newest version up to ``occurred_at`` is a deletion; without one it is not."""
+        before = self._before(file, occurred_at)
+        return before is not _NONE and before.change == "deleted"
 
     def note(self, file: int, occurred_at: int, event: int, change: str) -> None:
         """Take notice of a version that the transaction is about to store."""
@@ -69,6 +70,14 @@ class FileChanges:
         """Forget files that were removed; to be called between transactions."""
         for file in files:
             self._committed.pop(file, None)
+
+    def _before(self, file: int, occurred_at: int) -> _Latest:
+        """The newest version up to ``occurred_at``, of this transaction too."""
+        before = self._newest(file)
+        if before.occurred_at > occurred_at:
+            before = self._stored(file, occurred_at)
+        in_this_group = (noted for noted in self._pending.get(file, ()) if noted.occurred_at <= occurred_at)
+        return max([before, *in_this_group])
 
     def _newest(self, file: int) -> _Latest:
         known = self._committed.get(file)

@@ -239,6 +239,38 @@ def test_what_was_seen_as_it_happened_or_says_otherwise_is_stored_as_it_was_said
     assert changes(database) == [(10, "created"), (20, "created"), (30, "modified"), (40, "deleted")]
 
 
+def found_gone(at: int, filename: str = "a.c") -> EventRecord:
+    return found_by_catching_up(at, size=0, filename=filename, change="deleted")
+
+
+def test_a_deletion_that_another_node_saw_is_not_stored_again_by_catching_up(database: Database) -> None:
+    store = EventStore(database)
+    seen = version_record(20, size=0, change="deleted")
+    assert store.write([version_record(10, change="created"), seen]) == [True, True]
+    assert store.write([found_gone(30), found_gone(31)]) == [False, False]
+    assert EventStore(database).write([found_gone(40)]) == [False]
+    assert store.write([version_record(50, change="created"), found_gone(60), found_gone(70)]) == [
+        True,
+        True,
+        False,
+    ]
+    assert changes(database) == [(10, "created"), (20, "deleted"), (50, "created"), (60, "deleted")]
+    assert count(database, "event") == 4
+
+
+def test_a_deletion_found_by_catching_up_is_stored_where_none_is_known_before_it(database: Database) -> None:
+    store = EventStore(database)
+    store.write([version_record(10, change="created"), version_record(30, size=0, change="deleted")])
+    assert store.write([found_gone(20), found_gone(20, filename="never-seen.c")]) == [True, True]
+    assert changes(database) == [(10, "created"), (20, "deleted"), (20, "deleted"), (30, "deleted")]
+
+
+def test_a_deletion_that_was_seen_as_it_happened_is_stored_as_it_was_said(database: Database) -> None:
+    store = EventStore(database)
+    for at in (10, 20):
+        assert store.write([version_record(at, size=0, change="deleted")]) == [True]
+
+
 def test_two_works_may_have_a_file_of_the_same_name(database: Database) -> None:
     other = WORK._replace(student_id=1)
     EventStore(database).write([version_record(10, change=None), version_record(20, change=None, work=other)])
