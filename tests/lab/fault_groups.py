@@ -23,6 +23,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "watch limit",
         "watch root unmounted",
     ),
+    "pods": (
+        "pod replaced",
+        "pod moves",
+    ),
     "disks": (
         "state disk full",
         "state disk read-only",

@@ -44,6 +44,8 @@ class FaultRun:
     students: int = 3
     pause_seconds: tuple[float, float] = (0.02, 0.25)
     rest_seconds: float = 0.0
+    by_pods: bool = False
+    """Whether filemon watches the workspaces that pods have mounted, and not all."""
     volume_bytes: int = 128 << 20
     settings: dict[str, str] = field(default_factory=dict)
     on_look: Callable[[FaultScene, Ledger], None] | None = None
@@ -58,7 +60,8 @@ class FaultRun:
 
         AssertionError where the agents do not come to rest, or one ended that no fault ends.
         """
-        with Stack(**self.settings) as stack, FaultScene(stack, _STATE_BYTES, self.volume_bytes) as scene:
+        settings = {"WATCHER_WORKSPACES": "pods" if self.by_pods else "all", **self.settings}
+        with Stack(**settings) as stack, FaultScene(stack, _STATE_BYTES, self.volume_bytes) as scene:
             stack.start("backend", "filemon", "procmon")
             with self._students_at_work(scene):
                 plan(self, scene)
@@ -70,6 +73,7 @@ class FaultRun:
     def _students_at_work(self, scene: FaultScene) -> Iterator[None]:
         stop = threading.Event()
         with ExitStack() as pods:
+            begun = time.time_ns()
             first = 300_000_000 + 100 * os.getpid()
             for number in range(self.students):
                 student = StudentAtWork(
@@ -82,6 +86,10 @@ class FaultRun:
                     rest_seconds=self.rest_seconds,
                 )
                 scene.students.append(pods.enter_context(student))
+                if self.by_pods:
+                    scene.mount_pod(student)
+            if self.by_pods:
+                self._explain("the pods came", begun, frozenset({"unwatched"}))
             threads = [threading.Thread(target=student.work, args=(stop,)) for student in scene.students]
             for thread in threads:
                 thread.start()

@@ -66,6 +66,17 @@ class FaultScene:
         """An agent's state directory."""
         return self.stack.directory / "state" / agent
 
+    def pod_point(self, student: StudentAtWork, pod: str = "uid-1") -> Path:
+        """Where kubelet has a student's workspace mounted for a pod."""
+        return self.stack.directory / "pods" / pod / student.workspace.name
+
+    def mount_pod(self, student: StudentAtWork, pod: str = "uid-1") -> None:
+        """Mount a student's workspace in the node's mount namespace, as kubelet does for a pod."""
+        point = self.pod_point(student, pod)
+        point.mkdir(parents=True, exist_ok=True)
+        bind(student.workspace, point)
+        self._exits.callback(_unmount_all, point)
+
     def supervise(self) -> None:
         """Start agents that have ended by themselves again, a second later, as their units do."""
         for agent in AGENTS:

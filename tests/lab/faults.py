@@ -12,11 +12,13 @@ from pathlib import Path
 
 from lab.fault_proxy import Mode
 from lab.fault_scene import AGENTS, FaultScene, bind, filled, inotify_limit, read_only, unmount
+from lab.second_node import SecondNode
 from lab.stack import Program
 from lab.waiting import wait_for
 
 Inject = Callable[[FaultScene, random.Random], AbstractContextManager[None]]
 
+_SMALL_QUEUE = 16
 _UNPACKED_FILES = 60
 _FLOOD_PROGRAMS = 1200
 """With 12 kB of arguments each, more than the ring buffer of 8 MiB holds."""
@@ -43,6 +45,8 @@ class Fault:
     """How long it lasts; what it takes to bring it about and to take it back comes on top."""
     causes: frozenset[str] = frozenset()
     """The causes of the gaps that it explains."""
+    needs_pods: bool = False
+    """Whether it is one of pods' mounts: the run has to be with them."""
     restarts: frozenset[Program] = frozenset()
     """Programs that do not live through it: killed, stopped, or ended by themselves."""
 
@@ -76,7 +80,7 @@ def _flooded(scene: FaultScene, chance: random.Random) -> Iterator[None]:
 def _overflowed(scene: FaultScene, chance: random.Random) -> Iterator[None]:
     scene.stack.stop("filemon")
     # The kernel gives each queue the limit of the time at which it was made.
-    with inotify_limit("max_queued_events", 16):
+    with inotify_limit("max_queued_events", _SMALL_QUEUE):
         scene.stack.start("filemon")
     with _stopped("filemon", scene, chance):
         chance.choice(scene.students).want_files(_UNPACKED_FILES)
@@ -186,6 +190,38 @@ def _root_unmounted(scene: FaultScene, _chance: random.Random) -> Iterator[None]
         yield
     finally:
         bind(scene.export, scene.stack.workspaces)
+
+
+@contextmanager
+def _pod_replaced(scene: FaultScene, chance: random.Random) -> Iterator[None]:
+    student = chance.choice(scene.students)
+    unmount(scene.pod_point(student))
+    yield
+    scene.mount_pod(student, "uid-2")
+    # And back, so that the next fault finds it where it was: two pods of a student for a moment.
+    scene.hold(1.0)
+    scene.mount_pod(student)
+    unmount(scene.pod_point(student, "uid-2"))
+
+
+@contextmanager
+def _pod_moved(scene: FaultScene, chance: random.Random) -> Iterator[None]:
+    student = chance.choice(scene.students)
+    with SecondNode(scene.stack, [scene.pod_point(one) for one in scene.students]) as node:
+        unmount(scene.pod_point(student))
+        scene.hold(0.5)
+        node.mount(student.workspace, scene.pod_point(student))
+        yield
+        node.unmount(scene.pod_point(student))
+        scene.mount_pod(student)
+        # The first node sees it again before the second one goes.
+        wait_for(
+            lambda: scene.stack.metric("filemon", "watcher_workspaces") == len(scene.students),
+            "the pod to be back",
+        )
+        scene.hold(1.0)
+        wait_for(node.has_delivered, "the second node to deliver", _BACK_OFF_SECONDS)
+        node.stop()
 
 
 _NOTHING = "nothing"
@@ -355,6 +391,26 @@ FAULTS: tuple[Fault, ...] = (
         inject=_root_unmounted,
         causes=frozenset({"remounted", "agent_stopped", "blind_mount"}),
         restarts=frozenset({"filemon"}),
+    ),
+    Fault(
+        name="pod replaced",
+        does="a pod goes and another one of the same student comes some seconds later (workspaces by pods)",
+        kept="everything: a workspace is watched for ten seconds after its pod has gone",
+        declared="`unwatched` from the last look at the node's mounts until the new pod's workspace was compared",
+        told="the log's lines about the workspace; `watcher_workspaces`",
+        inject=_pod_replaced,
+        causes=frozenset({"unwatched"}),
+        needs_pods=True,
+    ),
+    Fault(
+        name="pod moves",
+        does="a pod goes to another node, and comes back, while its student types (workspaces by pods)",
+        kept="everything, once: what both nodes saw has the same id from both",
+        declared="`unwatched` on each node from its last look at the mounts until the workspace was compared",
+        told="the logs' lines about the workspace on both nodes; `watcher_workspaces`",
+        inject=_pod_moved,
+        causes=frozenset({"unwatched"}),
+        needs_pods=True,
     ),
 )
 """Each once; the order is that of the table."""

@@ -105,7 +105,7 @@ def main() -> int:
     seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(1 << 32))
     half = minutes * 30
     sampling = Sampling(min(_SAMPLE_SECONDS, 2 * half / _FEWEST_SAMPLES))
-    run = FaultRun(f"soak/{seed}", students=4, volume_bytes=_VOLUME_BYTES, on_look=sampling.look)
+    run = FaultRun(f"soak/{seed}", students=4, by_pods=True, volume_bytes=_VOLUME_BYTES, on_look=sampling.look)
     print(
         f"soak: {minutes:g} minutes, seed {seed}: again with `make soak MINUTES={minutes:g} SEED={seed}`",
         flush=True,

@@ -96,9 +96,14 @@ class Stack:
         begin = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._processes[program] = subprocess.Popen(
-                [_BIN / f"watcher-{program}"], env=self.environment(program), stdout=output, stderr=output
+                [self.program_file(program)], env=self.environment(program), stdout=output, stderr=output
             )
         return begin
+
+    @staticmethod
+    def program_file(program: Program) -> Path:
+        """The file that is executed."""
+        return _BIN / f"watcher-{program}"
 
     def is_started(self, program: Program) -> bool:
         """Whether a program was started and neither stopped nor killed since; it may have ended by itself."""
@@ -176,8 +181,11 @@ class Stack:
 
     def metric(self, program: Program, name: str) -> float:
         """The value of an agent's metric, named with its labels as /metrics shows it."""
-        port = self.metrics_ports[program]
+        return self.metric_at(self.metrics_ports[program], name)
+
+    def metric_at(self, port: int, name: str) -> float:
+        """The same, of whoever serves metrics on that port of loopback."""
         for line in self._client.get(f"http://127.0.0.1:{port}/metrics").text.splitlines():
             if line.startswith(name + " "):
                 return float(line.rpartition(" ")[2])
-        raise AssertionError(f"{program} has no metric {name}")
+        raise AssertionError(f"there is no metric {name} on port {port}")

@@ -30,8 +30,8 @@ def test_without_a_fault_everything_is_recorded_and_no_gap_is_declared() -> None
 
 @pytest.mark.parametrize(("group", "seed"), [*((group, "1") for group in GROUPS), *FOUND_SEEDS])
 def test_every_save_and_program_is_stored_or_declared(group: str, seed: str) -> None:
-    run = FaultRun(f"{group}/{seed}")
     faults = [fault(name) for name in GROUPS[group]]
+    run = FaultRun(f"{group}/{seed}", by_pods=any(one.needs_pods for one in faults))
     verdict = run.run(carry_out(faults, random.Random(run.seed)))
     assert verdict.violations == [], told(run, verdict)
     assert run.injected == dict.fromkeys(GROUPS[group], 1)
