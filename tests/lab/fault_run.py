@@ -23,8 +23,8 @@ from lab.waiting import wait_for
 CLASS_DIV = "os-1"
 
 _STATE_BYTES = 48 << 20
-_QUIET_SECONDS = 4.0
-"""Nothing may wait for so long before the run counts as settled: longer than the quiet period of an open file."""
+_QUIET_SECONDS = 2.0
+"""Nothing may wait for so long before the run counts as settled: longer than what is gathered or left in grace."""
 _SETTLE_SECONDS = 150.0
 _LATER_NS = 25_000_000_000
 """A gap may begin so long after its fault: sinks back off, and catch-ups take their time."""
@@ -176,7 +176,7 @@ class FaultRun:
         return check(self.ledger, events, gaps, [*self._explanations, always], snapshot, present)
 
 
-def carry_out(faults: Sequence[Fault], chance: random.Random, pause_seconds: float = 1.0) -> Plan:
+def carry_out(faults: Sequence[Fault], chance: random.Random, pause_seconds: float = 0.5) -> Plan:
     """A plan: these faults one after the other in an order of the dice, with a pause after each."""
 
     def plan(run: FaultRun, scene: FaultScene) -> None:

@@ -272,6 +272,23 @@ def test_an_open_file_that_is_left_in_peace_has_to_be_recorded(played: Played) -
     assert played.found() == ["lost"]
 
 
+def test_closing_an_open_file_later_gives_its_former_content_no_more_time(played: Played) -> None:
+    key = FileKey(STUDENT, "hw1", "log.c")
+    played.ledger.grown(key, b"1/log.c one", at(1), at(1))
+    played.ledger.grown(key, b"1/log.c one two", at(2), at(2))
+    played.ledger.saved(key, b"1/log.c one two", at(9), at(9))
+    played.present[key] = b"1/log.c one two"
+    played.row(b"1/log.c one two", 2, filename="log.c")
+    assert played.found() == []
+
+
+def test_the_same_content_again_is_no_new_version(played: Played) -> None:
+    played.ledger.saved(FILE, played.contents[2], at(5), at(5))
+    assert played.found() == []
+    played.row(played.contents[2], 5)
+    assert played.found() == ["twice"]
+
+
 @pytest.mark.parametrize(
     "different",
     [{"exit_code": 4}, {"exit_code": None, "signal": 9}, {"type": "build"}, {"student_id": OTHER}],
