@@ -33,7 +33,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture
 def disk(stack: Stack) -> Iterator[SmallDisk]:
     """The disk of filemon's state directory."""
-    with small_disk(stack.directory / "state" / "filemon", "6m") as made:
+    with small_disk(stack.directory / "state" / "filemon", "64m") as made:
         yield made
 
 
@@ -79,6 +79,25 @@ def test_a_spool_that_cannot_be_opened_for_now_ends_the_start_with_1_and_one_lin
     assert start_in_vain(stack)[0] == 1
     subprocess.run(["mount", "-o", "remount,rw", disk.point], check=True)
     stack.start("filemon")
+
+
+def test_a_disk_that_is_full_for_a_while_ends_nothing_and_loses_no_latest_content(
+    stack: Stack, disk: SmallDisk
+) -> None:
+    stack.start("backend", "filemon")
+    save(stack, "a.c", "int a;\n")
+    wait_for(lambda: contents(stack) == {"int a;\n"}, "the first save")
+    process = stack.pid("filemon")
+    disk.fill()
+    # Together more than the room that the log has left; one transaction of them fits the disk once there is room.
+    for number in range(200):
+        save(stack, f"b{number}.c", f"/* {number} */" + "x" * 30_000)
+    wait_for(lambda: stack.metric("filemon", "watcher_spool_writable") == 0, "the metric to tell it", 60.0)
+    disk.make_room()
+    wait_for(lambda: len(contents(stack)) == 201, "every latest content", 120.0)
+    wait_for(lambda: stack.metric("filemon", "watcher_spool_writable") == 1, "the metric to be well", 60.0)
+    assert stack.pid("filemon") == process
+    assert len([event for event in stack.events() if event["type"] == "snapshot"]) == 201
 
 
 def test_a_damaged_spool_is_set_aside_by_the_next_start_and_declared(stack: Stack) -> None:
