@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "snapshot volume full",
         "snapshot volume read-only",
         "snapshot volume unmounted",
+        "spool full",
     ),
 }
 """Names of faults by the name of the group; each fault is in one."""

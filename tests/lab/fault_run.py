@@ -22,6 +22,8 @@ from lab.waiting import wait_for
 
 CLASS_DIV = "os-1"
 
+_SPOOL_BYTES = 8 << 20
+"""The least that may be set."""
 _STATE_BYTES = 48 << 20
 _QUIET_SECONDS = 2.0
 """Nothing may wait for so long before the run counts as settled: longer than what is gathered or left in grace."""
@@ -60,7 +62,11 @@ class FaultRun:
 
         AssertionError where the agents do not come to rest, or one ended that no fault ends.
         """
-        settings = {"WATCHER_WORKSPACES": "pods" if self.by_pods else "all", **self.settings}
+        settings = {
+            "WATCHER_WORKSPACES": "pods" if self.by_pods else "all",
+            "WATCHER_SPOOL_BYTES": str(_SPOOL_BYTES),
+            **self.settings,
+        }
         with Stack(**settings) as stack, FaultScene(stack, _STATE_BYTES, self.volume_bytes) as scene:
             stack.start("backend", "filemon", "procmon")
             with self._students_at_work(scene):

@@ -21,6 +21,9 @@ Inject = Callable[[FaultScene, random.Random], AbstractContextManager[None]]
 _SMALL_QUEUE = 16
 _TRIES = 3
 _UNPACKED_FILES = 60
+_BIG_FILES = 200
+_BIG_FILE_BYTES = 60_000
+"""All of them take more than the spool of a run may hold, and none more than the rules let be recorded."""
 _FLOOD_PROGRAMS = 1200
 """With 12 kB of arguments each, more than the ring buffer of 8 MiB holds."""
 _PAGE_BYTES = 4096
@@ -177,6 +180,17 @@ def _volume_full(scene: FaultScene, _chance: random.Random) -> Iterator[None]:
 @contextmanager
 def _volume_read_only(scene: FaultScene, _chance: random.Random) -> Iterator[None]:
     with read_only(scene.volume):
+        yield
+
+
+@contextmanager
+def _spool_full(scene: FaultScene, chance: random.Random) -> Iterator[None]:
+    declared = 'watcher_gaps_total{cause="spool_full"}'
+    before = scene.stack.metric("filemon", declared)
+    with read_only(scene.volume):
+        chance.choice(scene.students).want_files(_BIG_FILES, _BIG_FILE_BYTES)
+        scene.wait_for_students()
+        wait_for(lambda: scene.stack.metric("filemon", declared) > before, "the loss to be declared")
         yield
 
 
@@ -379,6 +393,16 @@ FAULTS: tuple[Fault, ...] = (
         declared=_NOTHING,
         told=_VOLUME_TOLD,
         inject=_volume_read_only,
+    ),
+    Fault(
+        name="spool full",
+        does="the snapshot volume is read-only until the spool holds as much as `WATCHER_SPOOL_BYTES` allows",
+        kept="every save's time, size and SHA-256; the newest contents, and all of those who do not hold most",
+        declared="`spool_full` with how many contents were dropped, for the student who held most",
+        told=_VOLUME_TOLD + '; `watcher_gaps_total{cause="spool_full"}`',
+        inject=_spool_full,
+        seconds=0.5,
+        causes=frozenset({"spool_full"}),
     ),
     Fault(
         name="snapshot volume unmounted",

@@ -148,9 +148,9 @@ class StudentAtWork:
             # Whatever it is, the thread's owner raises it: a workload that ended early proves nothing.
             self.failure = failure
 
-    def want_files(self, count: int) -> None:
-        """Ask for `count` new files at once, as an archive that is unpacked makes them."""
-        self._want(lambda: self._unpack(count))
+    def want_files(self, count: int, size: int = 0) -> None:
+        """Ask for `count` new files of `size` bytes at least, at once, as an archive that is unpacked makes them."""
+        self._want(lambda: self._unpack(count, size))
 
     def want_programs(self, count: int) -> None:
         """Ask for `count` short programs with long arguments, one after the other as fast as they run."""
@@ -383,13 +383,13 @@ class StudentAtWork:
         for name in [name for name in self._files if name.startswith(f"{top}/")]:
             self._gone(name, begun)
 
-    def _unpack(self, count: int) -> None:
+    def _unpack(self, count: int, size: int) -> None:
         self._number += 1
         directory = f"u{self._number}"
         (self._directory / directory).mkdir()
         for number in range(count):
             name = f"{directory}/{number}.c"
-            self._save(name, self._content(name, "unpacked"))
+            self._save(name, self._content(name, "unpacked").ljust(size, b"."))
             if number >= count // 8:
                 # A bounded number stays among those that are worked on; the others stay as they are.
                 del self._files[name]
