@@ -149,7 +149,7 @@ class StudentAtWork:
             self.failure = failure
 
     def want_files(self, count: int, size: int = 0) -> None:
-        """Ask for `count` new files of `size` bytes at least, at once, as an archive that is unpacked makes them."""
+        """Ask for `count` new files of `size` bytes at least, at once, as an unpacked archive makes them."""
         self._want(lambda: self._unpack(count, size))
 
     def want_programs(self, count: int) -> None:
