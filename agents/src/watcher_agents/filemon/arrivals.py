@@ -2,11 +2,11 @@
 
 import queue
 import threading
-import time
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from watcher_agents.filemon.inotify import InotifyEvent
+from watcher_agents.filemon.inotify import ReadEvents
 from watcher_agents.filemon.rules import FileRules
 
 EVENTS_LIMIT = 100_000
@@ -27,14 +27,6 @@ class Notice(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvents:
-    """What one read of the inotify queue returned, and when (monotonic seconds)."""
-
-    events: list[InotifyEvent]
-    read_at: float
-
-
 Arrival = ReadEvents | NewRules | Notice
 
 
@@ -45,6 +37,7 @@ class Arrivals:
         self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._events = 0
+        self._read_after: deque[float] = deque()
         self._mounts_changed = False
 
     @property
@@ -52,11 +45,17 @@ class Arrivals:
         """Whether so many events wait that no more should be read for now."""
         return self._events >= EVENTS_LIMIT
 
-    def put_events(self, events: list[InotifyEvent]) -> None:
+    def put_events(self, read: ReadEvents) -> None:
         """Hand over what was read."""
         with self._lock:
-            self._events += len(events)
-        self._queue.put(ReadEvents(events, time.monotonic()))
+            self._events += len(read.events)
+            self._read_after.append(read.since)
+            self._queue.put(read)
+
+    def oldest_after(self) -> float | None:
+        """After which moment all events that wait here happened (monotonic seconds); None where none wait."""
+        with self._lock:
+            return self._read_after[0] if self._read_after else None
 
     def put_rules(self, rules: FileRules) -> None:
         """Hand over new rules."""
@@ -82,6 +81,7 @@ class Arrivals:
         with self._lock:
             if isinstance(arrival, ReadEvents):
                 self._events -= len(arrival.events)
+                self._read_after.popleft()
             elif arrival is Notice.MOUNTS_CHANGED:
                 self._mounts_changed = False
         return arrival

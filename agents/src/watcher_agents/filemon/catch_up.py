@@ -108,7 +108,7 @@ class Walks:
         self._known_beneath = known_beneath
         self._heartbeat = heartbeat
         self._clock = clock
-        self._new: _Queues[bytes] = _Queues()
+        self._new: _Queues[tuple[bytes, float]] = _Queues()
         self._waiting: _Queues[tuple[bytes, _CatchUp]] = _Queues()
         self._running: list[_CatchUp] = []
         self._visits = _BURST_VISITS
@@ -123,9 +123,9 @@ class Walks:
         """When the oldest comparison that is not over began (monotonic seconds); None where there is none."""
         return self._running[0].since if self._running else None
 
-    def appeared(self, directory: bytes) -> None:
-        """Visit a directory that has just appeared, and all below it, before all others."""
-        self._new.put(workspace_of(directory), directory)
+    def appeared(self, directory: bytes, after: float) -> None:
+        """Visit a directory that has appeared `after` a moment (monotonic seconds), and all below it, soon."""
+        self._new.put(workspace_of(directory), (directory, after))
 
     def catch_up(self, directories: Iterable[bytes], ended: Ended) -> None:
         """Compare all below these directories with what is known of it; `ended` is told what came of it.
@@ -173,7 +173,7 @@ class Walks:
             self._heartbeat.beat()
             # One of each in turn: a student who makes directories without end must not hold up all others.
             if self._new:
-                self._visit_new(self._new.take())
+                self._visit_new(*self._new.take())
             if self._waiting and self._may_visit():
                 self._visits -= 1.0
                 self._visit(*self._waiting.take())
@@ -198,12 +198,12 @@ class Walks:
         self._visits = min(_BURST_VISITS, self._visits + (now - self._visits_at) * VISITS_PER_SECOND)
         self._visits_at = now
 
-    def _visit_new(self, directory: bytes) -> None:
+    def _visit_new(self, directory: bytes, after: float) -> None:
         found = self._tree.visit(directory)
         for path in found.files:
-            self._schedule.found(path, SETTLE_SECONDS)
+            self._schedule.found(path, SETTLE_SECONDS, after)
         for below in found.directories:
-            self.appeared(below)
+            self.appeared(below, after)
 
     def _visit(self, directory: bytes, catch_up: _CatchUp) -> None:
         found = self._tree.visit(directory)

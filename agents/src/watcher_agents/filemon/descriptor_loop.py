@@ -13,13 +13,25 @@ class DescriptorLoop:
         self._events = events
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
-    def run(self, ready: Callable[[], None]) -> None:
-        """Call `ready` each time until `stop`; the body of a thread."""
+    def run(
+        self,
+        ready: Callable[[], None],
+        quiet: Callable[[], None] = lambda: None,
+        quiet_seconds: float | None = None,
+    ) -> None:
+        """Call `ready` each time until `stop`, and `quiet` after so many seconds without; the body of a thread."""
         poll = select.poll()
         poll.register(self._fd, self._events)
         poll.register(self._wake_read, select.POLLIN)
-        while self._wake_read not in {fd for fd, _ in poll.poll()}:
-            ready()
+        timeout = None if quiet_seconds is None else quiet_seconds * 1000
+        while True:
+            woken = {fd for fd, _ in poll.poll(timeout)}
+            if self._wake_read in woken:
+                return
+            if woken:
+                ready()
+            else:
+                quiet()
 
     def stop(self) -> None:
         """End `run`."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import pyinotify
 
 from watcher_agents.filemon.catch_up import Walks
-from watcher_agents.filemon.inotify import InotifyEvent
+from watcher_agents.filemon.inotify import InotifyEvent, ReadEvents
 from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.schedule import Schedule
 from watcher_agents.filemon.source_path import parse_source_path
@@ -25,24 +25,30 @@ class FileEvents:
         schedule: Schedule,
         walks: Walks,
         known_beneath: Callable[[bytes], Iterable[bytes]],
-        overtaken: Callable[[bytes], None],
+        overtaken: Callable[[bytes, float], None],
     ) -> None:
-        """`overtaken` is told of files with a completed save that can no longer be read."""
+        """`overtaken` is told of files with a completed save that can no longer be read, and after when it was."""
         self.rules = rules
         self._tree = tree
         self._schedule = schedule
         self._walks = walks
         self._known_beneath = known_beneath
         self._overtaken = overtaken
-        self.overflowed = False
-        """Whether events were lost since this was last set to False."""
+        self._after = 0.0
+        self.overflowed_after: float | None = None
+        """After which moment events were lost (monotonic seconds); None: none were since it was last set so."""
         self.root_lost = False
         """Whether the watch root was unmounted or deleted since this was last set to False."""
 
-    def handle(self, event: InotifyEvent) -> None:
-        """Do what an event asks for."""
+    def handle(self, read: ReadEvents) -> None:
+        """Do what these events ask for."""
+        self._schedule.events_after = self._after = read.since
+        for event in read.events:
+            self._handle(event)
+
+    def _handle(self, event: InotifyEvent) -> None:
         if event.mask & pyinotify.IN_Q_OVERFLOW:
-            self.overflowed = True
+            self.overflowed_after = self._after if self.overflowed_after is None else self.overflowed_after
             return
         if event.mask & (pyinotify.IN_UNMOUNT | pyinotify.IN_IGNORED):
             gone = self._tree.dropped(event.watch) if event.mask & pyinotify.IN_IGNORED else None
@@ -54,14 +60,18 @@ class FileEvents:
         path = directory + b"/" + event.name if directory else event.name
         if event.is_directory:
             self._handle_directory(path, event.mask)
-        elif parse_source_path(path, self.rules) and self._handle_file(path, event.mask):
-            self._overtaken(path)
+        elif parse_source_path(path, self.rules):
+            self._tell_of_lost(path, self._handle_file(path, event.mask))
 
-    def _handle_file(self, path: bytes, mask: int) -> bool:
-        """Whether a completed save can no longer be read."""
+    def _tell_of_lost(self, path: bytes, after: float | None) -> None:
+        if after is not None:
+            self._overtaken(path, after)
+
+    def _handle_file(self, path: bytes, mask: int) -> float | None:
+        """After when a save was completed that can no longer be read; None where none was."""
         if mask & pyinotify.IN_CLOSE_WRITE:
             self._schedule.completed(path)
-            return False
+            return None
         if mask & pyinotify.IN_MOVED_TO:
             return self._schedule.replaced(path)
         if mask & (pyinotify.IN_DELETE | pyinotify.IN_MOVED_FROM):
@@ -74,9 +84,8 @@ class FileEvents:
             # Deleted, or moved away with all that is in it.
             self._tree.unwatch(path)
             for known in self._known_beneath(path):
-                if self._schedule.vanished(known, DELETION_GRACE_SECONDS):
-                    self._overtaken(known)
+                self._tell_of_lost(known, self._schedule.vanished(known, DELETION_GRACE_SECONDS))
         # Also then: what stands there by now came later, and a visit that was ahead of this event may have watched
         # it, which has just been undone.
         if self._tree.counts(path):
-            self._walks.appeared(path)
+            self._walks.appeared(path, self._after)

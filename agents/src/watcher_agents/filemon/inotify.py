@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyinotify
@@ -19,6 +20,8 @@ from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 
 _HEADER = struct.Struct("iIII")
 _READ_BYTES = 1 << 20
+_QUIET_SECONDS = 1.0
+"""How often the reader makes sure that the queue is empty: no loss that is found later can have begun before."""
 _PAUSE_SECONDS = 0.01
 """How long the reader waits where there is no room for more events."""
 
@@ -53,6 +56,17 @@ class InotifyEvent:
         return bool(self.mask & pyinotify.IN_ISDIR)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """What one read of the queue returned: events that happened after `since`, in monotonic seconds."""
+
+    events: list[InotifyEvent]
+    since: float
+
+
+Put = Callable[[ReadEvents], None]
+
+
 class Inotify:
     """An inotify instance. Watches are set by one thread, the queue is emptied by another."""
 
@@ -63,6 +77,8 @@ class Inotify:
         os.set_blocking(self._fd, False)
         self._loop = DescriptorLoop(self._fd, select.POLLIN)
         self._reading = threading.Lock()
+        self.known_until = time.monotonic()
+        """Everything that happened before was handed over (monotonic seconds)."""
 
     def watch(self, directory_fd: int, mask: int) -> int:
         """Watch the directory that this descriptor is open on, wherever its name leads by now; the watch's number.
@@ -94,7 +110,7 @@ class Inotify:
         if self._manager.get_watch(watch) is not None:
             self._manager.del_watch(watch)
 
-    def read(self, put: Callable[[list[InotifyEvent]], None], is_full: Callable[[], bool]) -> None:
+    def read(self, put: Put, is_full: Callable[[], bool]) -> None:
         """Hand what the queue holds to `put`, which must be quick, until `stop_reading`; the reader thread's body.
 
         While `is_full`, events stay in the queue, where the kernel tells of those that find no room.
@@ -106,16 +122,19 @@ class Inotify:
             else:
                 self.read_now(put)
 
-        self._loop.run(take)
+        self._loop.run(take, take, _QUIET_SECONDS)
 
-    def read_now(self, put: Callable[[list[InotifyEvent]], None]) -> None:
+    def read_now(self, put: Put) -> None:
         """Hand what the queue holds at this moment to `put`; for any thread, and in the order of the events."""
         with self._reading:
-            try:
+            since, until = self.known_until, time.monotonic()
+            with suppress(BlockingIOError):
                 buffer = os.read(self._fd, _READ_BYTES)
-            except BlockingIOError:
-                return
-            put(parse_events(buffer))
+                if len(buffer) > _READ_BYTES // 2:
+                    # There may be more.
+                    until = since
+                put(ReadEvents(parse_events(buffer), since))
+            self.known_until = until
 
     def stop_reading(self) -> None:
         """End `read`."""

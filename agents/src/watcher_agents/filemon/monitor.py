@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from watcher_agents.filemon.allowances import Allowances
-from watcher_agents.filemon.arrivals import Arrival, Arrivals, NewRules, Notice, ReadEvents
+from watcher_agents.filemon.arrivals import Arrival, Arrivals, NewRules, Notice
 from watcher_agents.filemon.blindness import Blindness
 from watcher_agents.filemon.capture import Done, FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.catch_up import Ended, Tally, Walks
 from watcher_agents.filemon.file_events import FileEvents
-from watcher_agents.filemon.inotify import Inotify
+from watcher_agents.filemon.inotify import Inotify, ReadEvents
 from watcher_agents.filemon.metrics import FilemonMetrics
 from watcher_agents.filemon.rules import FileRules
 from watcher_agents.filemon.schedule import Activity, Schedule, workspace_of
@@ -95,14 +95,14 @@ class FileMonitor:
         self._leaving: dict[bytes, float] = {}
         self._is_stopping = self._is_ready = self._has_read_events = False
         self._away: str | None = None
+        self._group_files = _GROUP_FILES
         self._overflow: _Overflow | None = None
         self._crowded: dict[bytes, OpenGap] = {}
         self._unwatched: dict[bytes, tuple[OpenGap, Tally]] = {}
         self._is_retrying = False
         self._root_type = pod_mounts.root_type()
         self._root_seen_ns = self._mounts_seen_ns = time.time_ns()
-        self._read_until = time.monotonic()
-        self._unhandled_since: float | None = self._read_until
+        self._unhandled_after: float | None = time.monotonic()
         gaps.oldest_unhandled_ns = self._oldest_unhandled_ns
         metrics.watches.set_function(lambda: len(tree))
         metrics.unwatched.set_function(lambda: len(tree.unwatched))
@@ -170,8 +170,6 @@ class FileMonitor:
         self._heartbeat.rest()
         arrival = self.arrivals.get(self._patience())
         self._heartbeat.beat()
-        if self._unhandled_since is None:
-            self._unhandled_since = time.monotonic()
         reads = 0
         while arrival is not None and not self._is_stopping:
             self._handle(arrival)
@@ -191,9 +189,9 @@ class FileMonitor:
 
     def _handle(self, arrival: Arrival) -> None:
         if isinstance(arrival, ReadEvents):
-            self._read_until = arrival.read_at
-            for event in arrival.events:
-                self._events.handle(event)
+            # Until the end of this pass, which may have to wait for a file system.
+            self._unhandled_after = min(arrival.since, self._unhandled_after or arrival.since)
+            self._events.handle(arrival)
         elif isinstance(arrival, NewRules):
             self._use_rules(arrival.rules)
         elif arrival is Notice.MOUNTS_CHANGED:
@@ -202,21 +200,22 @@ class FileMonitor:
             self._is_stopping = True
 
     def _note_unhandled(self) -> None:
-        since = [self._schedule.oldest_since(), self._walks.running_since()]
-        if len(self.arrivals):
-            since.append(self._read_until)
-        self._unhandled_since = min((moment for moment in since if moment is not None), default=None)
+        """Note how far back what has not been spooled yet reaches, at a moment when nothing is half done."""
+        moments = [self._schedule.oldest_after(), self._walks.running_since(), self.arrivals.oldest_after()]
+        self._unhandled_after = min((moment for moment in moments if moment is not None), default=None)
 
     def _oldest_unhandled_ns(self) -> int | None:
-        """When the oldest of what is not in the spool yet happened; for any thread."""
-        since = self._unhandled_since
-        return None if since is None else _wall_ns(since)
+        """After which moment all happened that is not in the spool yet; for any thread."""
+        unhandled, unread, waiting = self._unhandled_after, self._inotify.known_until, self.arrivals.oldest_after()
+        return _wall_ns(min(moment for moment in (unhandled, unread, waiting) if moment is not None))
 
-    def _overtaken(self, path: bytes) -> None:
-        """A completed save of this file can no longer be read: it counts as lost."""
+    def _overtaken(self, path: bytes, after: float) -> None:
+        """A completed save of this file, later than `after`, can no longer be read: it counts as lost."""
         self._metrics.overtaken.inc()
         cause: Cause = "rate_limited" if self._schedule.is_out_of_allowance(path) else "saves_overtaken"
-        self._gaps.declare(cause, student=student_of(workspace_of(path)), events_lost=1)
+        self._gaps.declare(
+            cause, started_ns=_wall_ns(after), student=student_of(workspace_of(path)), events_lost=1
+        )
 
     def _use_rules(self, rules: FileRules) -> None:
         """Go by new rules: what they add is watched and compared, what they drop is watched no longer."""
@@ -242,9 +241,9 @@ class FileMonitor:
             if self._timers.is_due("reopen"):
                 self._reopen()
             return
-        if self._events.overflowed:
-            self._events.overflowed = False
-            self._overflowed()
+        if self._events.overflowed_after is not None:
+            after, self._events.overflowed_after = self._events.overflowed_after, None
+            self._overflowed(after)
         self._let_workspaces_go()
         self._scan_blind()
         self._follow_crowded()
@@ -347,13 +346,13 @@ class FileMonitor:
 
     # What was missed as a whole
 
-    def _overflowed(self) -> None:
+    def _overflowed(self, after: float) -> None:
         self._metrics.overflows.inc()
         if self._overflow is not None:
             self._overflow.again = True
             return
         log.error("the inotify queue overflowed (fs.inotify.max_queued_events): scanning all workspaces")
-        gap = self._gaps.open("queue_overflow", started_ns=_wall_ns(self._read_until))
+        gap = self._gaps.open("queue_overflow", started_ns=_wall_ns(after))
         self._overflow = _Overflow(gap)
         self._walks.catch_up(self._all_watched(), self._overflow_caught_up)
 
@@ -417,7 +416,7 @@ class FileMonitor:
         if self._timers.is_set("spool") and not self._timers.is_due("spool"):
             return
         for _ in range(_GROUPS):
-            looks = self._schedule.take_due(_GROUP_FILES)
+            looks = self._schedule.take_due(self._group_files)
             if not looks:
                 return
             self._has_read_events = False
@@ -430,13 +429,16 @@ class FileMonitor:
                 for look in looks:
                     self._schedule.put_back(look, 0.0)
                 self._timers.set("spool", RETRY_SECONDS)
+                # On a disk that is nearly full there may be room for some.
+                self._group_files = max(1, self._group_files // 2)
                 return
+            self._group_files = min(_GROUP_FILES, 2 * self._group_files)
             for look in (*outcome.unsteady, *outcome.torn):
                 self._schedule.put_back(look, self._rules.quiet_seconds)
             for look in outcome.failed:
                 self._schedule.put_back(look, RETRY_SECONDS)
             for look in outcome.overtaken:
-                self._overtaken(look.path)
+                self._overtaken(look.path, look.after)
             self._tree.crowded |= outcome.too_many
             self._walks.looked(outcome.done)
             # A gap must not stay open for a file that cannot be read: it goes on being tried.

@@ -33,12 +33,15 @@ class Look:
     """Whether a save was completed, and so a version is lost if this look comes too late."""
     since: float = 0.0
     """Monotonic seconds at which the file began to wait."""
+    after: float = 0.0
+    """Monotonic seconds after which all happened that the file waits for."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     due: float
     since: float
+    after: float
     recovered: bool = False
     complete: bool = False
     writing: bool = False
@@ -50,7 +53,8 @@ class Schedule:
     A file that waits longer than `longest_wait` since it was first put here is due, whatever keeps postponing it.
     Of the files that are due, workspaces get theirs in turn, as far as their allowance goes.
 
-    The methods that take note of an event return whether a completed save was waiting that can no longer be read.
+    The methods that take note of an event tell, where a completed save was waiting that can no longer be read,
+    after which moment it was saved (monotonic seconds); None where none was.
     """
 
     def __init__(self, longest_wait: float, allowances: Allowances, clock: Callable[[], float]) -> None:
@@ -62,6 +66,8 @@ class Schedule:
         self._ready: OrderedDict[bytes, deque[bytes]] = OrderedDict()
         self._count: Counter[bytes] = Counter()
         self._oldest_returned: float | None = None
+        self.events_after = clock()
+        """After which moment the events happened that are being noted (monotonic seconds)."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -78,45 +84,46 @@ class Schedule:
         entry = self._put(path, 0.0)
         entry.complete, entry.writing, entry.recovered = True, False, False
 
-    def replaced(self, path: bytes) -> bool:
+    def replaced(self, path: bytes) -> float | None:
         """A whole file was moved into place."""
         entry = self._put(path, 0.0)
         lost, entry.complete = entry.complete, True
         entry.writing = entry.recovered = False
-        return lost
+        return entry.after if lost else None
 
-    def written(self, path: bytes, quiet: float) -> bool:
+    def written(self, path: bytes, quiet: float) -> float | None:
         """The file is being written, or was made; to be looked at after `quiet` seconds unless more happens."""
         entry = self._put(path, quiet)
         lost, entry.complete = entry.complete, False
         entry.writing, entry.recovered = True, False
-        return lost
+        return entry.after if lost else None
 
-    def vanished(self, path: bytes, grace: float) -> bool:
+    def vanished(self, path: bytes, grace: float) -> float | None:
         """The file was deleted or moved away; to be looked at after `grace` seconds unless more happens."""
         entry = self._put(path, grace)
         lost, entry.complete = entry.complete, False
         entry.writing = entry.recovered = False
-        return lost
+        return entry.after if lost else None
 
     def recovers(self, path: bytes) -> None:
         """The file is to be compared with what is known of it; where it waits already, that stays as it is."""
         if path not in self._waiting:
             self._put(path, 0.0).recovered = True
 
-    def found(self, path: bytes, delay: float) -> None:
-        """The file stood in a new directory before that was watched; where it waits already, that stays as it is.
+    def found(self, path: bytes, delay: float, after: float) -> None:
+        """The file stood in a directory that is new since `after`; where it waits already, that stays as it is.
 
         Taken for a completed save: most are, and of one that is not, one save too many counts as lost.
         """
         if path not in self._waiting:
-            self._put(path, delay).complete = True
+            entry = self._put(path, delay)
+            entry.complete, entry.after = True, min(entry.after, after)
 
     def _put(self, path: bytes, delay: float) -> _Waiting:
         now = self._clock()
         entry = self._waiting.get(path)
         if entry is None:
-            entry = _Waiting(now + delay, now)
+            entry = _Waiting(now + delay, now, min(now, self.events_after))
             self._add(path, entry)
             return entry
         due = min(now + delay, entry.since + self.longest_wait)
@@ -137,10 +144,11 @@ class Schedule:
         entry = self._waiting.get(look.path)
         if entry is None:
             now = self._clock()
-            entry = _Waiting(now + delay, look.since, look.recovered, look.complete)
+            entry = _Waiting(now + delay, look.since, look.after, look.recovered, look.complete)
             self._add(look.path, entry)
         entry.since = min(entry.since, look.since)
-        self._oldest_returned = min(self._oldest_returned or entry.since, entry.since)
+        entry.after = min(entry.after, look.after)
+        self._oldest_returned = min(self._oldest_returned or entry.after, entry.after)
 
     def activity(self, path: bytes) -> Activity:
         """What events have told of a file since it was last taken."""
@@ -192,7 +200,7 @@ class Schedule:
             if not self._count[workspace]:
                 del self._count[workspace]
             final = now - entry.since >= self.longest_wait
-            return Look(path, entry.recovered, final, entry.complete, entry.since)
+            return Look(path, entry.recovered, final, entry.complete, entry.since, entry.after)
         return None
 
     def is_out_of_allowance(self, path: bytes) -> bool:
@@ -206,13 +214,13 @@ class Schedule:
             waits.append(max(0.0, self._heap[0][0] - self._clock()))
         return min(waits, default=None)
 
-    def oldest_since(self) -> float | None:
-        """About when the oldest of what waits began to wait (monotonic seconds); None where nothing waits."""
+    def oldest_after(self) -> float | None:
+        """After which moment all of what waits happened, about (monotonic seconds); None where nothing waits."""
         # In the order of arrival, except for what was put back.
         first = next(iter(self._waiting.values()), None)
         if first is None:
             return None
-        return first.since if self._oldest_returned is None else min(first.since, self._oldest_returned)
+        return first.after if self._oldest_returned is None else min(first.after, self._oldest_returned)
 
 
 def workspace_of(path: bytes) -> bytes:
