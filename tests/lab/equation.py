@@ -39,6 +39,7 @@ SLACK_NS = 50_000_000
 """A file's times come from the kernel's tick, a gap's from a clock that is read later."""
 
 _GAP_FIELDS = ("agent", "cause", "student_id", "started_at", "occurred_at", "events_lost", "detail")
+_EMPTY = sha256(b"").hexdigest()
 _SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -197,7 +198,8 @@ def _state_of(row: dict[str, Any], states: list[FileState], last: int, recorded:
         candidates = [index for index, state in enumerate(states) if state.digest == row["sha256"]]
     free = [index for index in candidates if index not in recorded]
     later = [index for index in free if index > last]
-    return next(iter(later or free), None)
+    # Empty contents alone are alike: one that comes late is a file that was read while it was being saved.
+    return next(iter(later if row["sha256"] == _EMPTY else later or free), None)
 
 
 def _add_unknown(
@@ -212,7 +214,7 @@ def _add_unknown(
     if row["change"] == "deleted":
         several = any(state.kind == "deleted" for state in states)
         verdict.add("twice" if several else "invented", f"{named}: there was no deletion that it can be")
-    elif any(states[index].digest == row["sha256"] for index in recorded):
+    elif row["sha256"] != _EMPTY and any(states[index].digest == row["sha256"] for index in recorded):
         verdict.add("twice", f"{named}: this save has a row already")
     else:
         content = snapshot(row["snapshot_path"]) if row["snapshot_path"] else None

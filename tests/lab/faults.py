@@ -436,10 +436,11 @@ FAULTS: tuple[Fault, ...] = (
         name="pod moves",
         does="a pod goes to another node, and comes back, while its student types (workspaces by pods)",
         kept="everything, once: what both nodes saw has the same id from both",
-        declared="`unwatched` on each node from its last look at the mounts until the workspace was compared",
+        declared="`unwatched` on each node from its last look at the mounts until the workspace was compared;"
+        " `agent_stopped` where, as here, the other node's agent starts only then",
         told="the logs' lines about the workspace on both nodes; `watcher_workspaces`",
         inject=_pod_moved,
-        causes=frozenset({"unwatched"}),
+        causes=frozenset({"unwatched", "agent_stopped"}),
         needs_pods=True,
     ),
 )

@@ -272,6 +272,18 @@ def test_an_open_file_that_is_left_in_peace_has_to_be_recorded(played: Played) -
     assert played.found() == ["lost"]
 
 
+def test_an_empty_content_that_comes_late_is_torn(played: Played) -> None:
+    """A file that was opened had it at first, which a row after its saves is not of."""
+    key = FileKey(STUDENT, "hw1", "log.c")
+    played.ledger.grown(key, b"", at(1), at(1))
+    played.ledger.saved(key, b"1/log.c one", at(2), at(2))
+    played.present[key] = b"1/log.c one"
+    played.row(b"1/log.c one", 2, filename="log.c")
+    assert played.found() == []
+    played.row(b"", 3, filename="log.c")
+    assert played.found() == ["torn"]
+
+
 def test_closing_an_open_file_later_gives_its_former_content_no_more_time(played: Played) -> None:
     key = FileKey(STUDENT, "hw1", "log.c")
     played.ledger.grown(key, b"1/log.c one", at(1), at(1))

@@ -12,8 +12,11 @@ from lab.fault_groups import GROUPS
 from lab.fault_run import FaultRun, carry_out, told
 from lab.faults import fault
 
-FOUND_SEEDS: tuple[tuple[str, str], ...] = ()
-"""Seeds, with the group of faults, by which something was found that is mended since."""
+FOUND_SEEDS: tuple[tuple[str, str], ...] = (
+    # Gaps began when filemon read its queue, and not when the loss happened while it was suspended.
+    ("agents", "2"),
+)
+"""Groups of faults, with the seed of the run that found something."""
 
 
 def test_without_a_fault_everything_is_recorded_and_no_gap_is_declared() -> None:
