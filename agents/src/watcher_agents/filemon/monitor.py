@@ -253,7 +253,10 @@ class FileMonitor:
         """Watch the workspaces of pods that came, let those of pods that went linger, and find the blind ones."""
         since_ns, self._mounts_seen_ns = self._mounts_seen_ns, time.time_ns()
         found = self._pod_mounts.look()
-        for workspace in self._blindness.found(found.blind):
+        # Pods that have all workspaces by one mount are followed by watching all; elsewhere such a mount of kubelet's
+        # is only what it makes the workspace's from.
+        blind = {name: reason for name, reason in found.blind.items() if name or not self._follows_pods}
+        for workspace in self._blindness.found(blind):
             self._walks.catch_up(self._watched_of(workspace), lambda _: None)
         if not self._follows_pods:
             return

@@ -73,6 +73,8 @@ class PodMounts:
         parent = PurePosixPath(path_in_file_system(watch_root, own_mounts))
         points: dict[bytes, set[str]] = {}
         blind = {}
+        blind_to_all: dict[str, str] = {}
+        pods_of_one = set()
         for mount in parse_mountinfo(host_mountinfo) if own else ():
             name = _shown(PurePosixPath(mount.root), parent, mount.point)
             if own is None or name is None:
@@ -82,9 +84,18 @@ class PodMounts:
                     continue
                 # The same directory of the same server by another superblock: inotify does not cross that.
                 differ = differing_options(mount, own) or "nothing that is shown"
-                blind[name] = f"mounted at {mount.point} with {differ}"
+                reason = f"mounted at {mount.point} with {differ}"
+                if name:
+                    blind[name] = reason
+                else:
+                    blind_to_all[_pod(mount.point)] = reason
             if name:
                 points.setdefault(name, set()).add(mount.point)
+                pods_of_one.add(_pod(mount.point))
+        # For a subPath kubelet mounts the whole volume, too, but the pod's container gets the workspace alone.
+        for pod, reason in blind_to_all.items():
+            if pod not in pods_of_one:
+                blind[b""] = reason
         return Found({name: frozenset(found) for name, found in points.items()}, blind)
 
     def _read(self) -> str:
@@ -115,3 +126,9 @@ def _shown(root: PurePosixPath, workspaces: PurePosixPath, point: str) -> bytes 
         return name
     holds_all = root == workspaces or root in workspaces.parents
     return b"" if holds_all and PurePosixPath(point).is_relative_to(_KUBELET_PODS) else None
+
+
+def _pod(point: str) -> str:
+    """The directory of the pod that kubelet made a mount for; empty for any other mount."""
+    path = PurePosixPath(point)
+    return path.relative_to(_KUBELET_PODS).parts[0] if path.is_relative_to(_KUBELET_PODS) else ""

@@ -84,3 +84,14 @@ def test_pods_that_have_the_whole_export_by_another_superblock_make_all_blind(
     # By ours, or not a pod's at all: nothing is wrong.
     assert look(pod("0:70", "10.0.0.1:/pvc-1", OPTIONS, point)).blind == {}
     assert look(pod("0:71", "10.0.0.1:/pvc-1", options, "/mnt/backup")).blind == {}
+
+
+def test_the_volume_that_kubelet_makes_a_workspaces_mount_from_is_not_what_the_pod_has(
+    look: Callable[[str], Found],
+) -> None:
+    options = OPTIONS.replace("hard", "softerr")
+    directory = "/var/lib/kubelet/pods/uid-1"
+    volume = pod("0:71", "10.0.0.1:/pvc-1", options, f"{directory}/volumes/kubernetes.io~csi/pvc-1/mount")
+    workspace = f"{directory}/volume-subpaths/pvc-1/jcode/0"
+    found = look(volume + pod("0:71", "10.0.0.1:/pvc-1/workspace/os-1-7", options, workspace))
+    assert found.blind == {b"os-1-7": f"mounted at {workspace} with softerr against hard"}
