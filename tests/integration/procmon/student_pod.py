@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.pod import PROJECT, STUDENT_UID, boot_command
-from lab.student_day import HOSTNAME, WORKSPACE
 from lab.waiting import wait_for
 from watcher_agents.procmon.capture import ProcessCapture
 from watcher_agents.procmon.loss_watch import ProgramLosses
@@ -16,11 +15,16 @@ from watcher_agents.procmon.probe.records import Exec, Exit, decode
 from watcher_agents.procmon.program_run import Classification, ProgramRun, Reported
 from watcher_agents.procmon.rules import load_rules
 
+# A student of this run's own: the probe sees the pods of all tests that run on the machine.
+WORKSPACE = f"os-1-{700_000_000 + os.getpid()}"
+HOSTNAME = f"jcode-{WORKSPACE}-866cbc896c-lrx9d"
 HW1 = f"{PROJECT}/hw1"
 _UNMOUNT_OTHERS = f"""
-while read -r _ _ _ root point _; do
+mapfile -t mounts < /proc/self/mountinfo
+for mount in "${{mounts[@]}}"; do
+    read -r _ _ _ root point _ <<< "$mount"
     case "$point,$root" in {PROJECT},*) ;; *,*/workspace/*) umount -l "$point" ;; esac
-done < /proc/self/mountinfo
+done
 """
 
 
@@ -89,9 +93,10 @@ def pids_of(executable: Path) -> list[int]:
 
 
 class Recorder:
-    """Collects what a capture hands over."""
+    """Collects what a capture hands over of the students `workspaces`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *workspaces: str) -> None:
+        self._workspaces = workspaces or (WORKSPACE,)
         self.reported: list[Reported] = []
         self.losses: list[ProgramLosses] = []
         self.failures: list[BaseException] = []
@@ -103,11 +108,14 @@ class Recorder:
         return ProcessCapture(
             hostname_prefix="jcode-",
             rules=load_rules(),
-            on_programs=on_programs or self.reported.extend,
+            on_programs=on_programs or self.take,
             on_losses=self.losses.append,
             on_failure=self.failures.append,
             ring_pages=ring_pages,
         )
+
+    def take(self, programs: list[Reported]) -> None:
+        self.reported.extend(entry for entry in programs if entry[0].student.workspace in self._workspaces)
 
     def clear(self) -> None:
         self.reported.clear()
@@ -137,8 +145,12 @@ class Observer:
 
     def records(self) -> list[Exec | Exit]:
         """All that has been recorded up to now."""
+        return [decode(raw) for raw in self.drained()]
+
+    def drained(self) -> list[bytes]:
+        """`records`, undecoded."""
         self.probe.poll(100)
-        return [decode(raw) for raw in self.raw]
+        return self.raw
 
     def execs(self, name: str) -> list[Exec]:
         """The execs of programs with this name."""

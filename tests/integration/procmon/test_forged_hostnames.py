@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from integration.procmon.student_pod import HW1, Pod, Recorder, pids_of
-from lab.student_day import HOSTNAME, WORKSPACE
+from integration.procmon.student_pod import HOSTNAME, HW1, WORKSPACE, Pod, Recorder, pids_of
 from lab.waiting import wait_for
 from watcher_agents.identity import Student, student_of_workspace
 from watcher_agents.procmon import pod_workspace

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from integration.procmon.student_pod import Pod, Recorder
-from lab.student_day import HOSTNAME, WORKSPACE
+from integration.procmon.student_pod import HOSTNAME, WORKSPACE, Pod, Recorder
 from watcher_agents.identity import student_of_workspace
 
 

@@ -17,9 +17,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from integration.procmon.spooled_events import gaps, runs, state_of, whole_until
-from integration.procmon.student_pod import Pod, Recorder
+from integration.procmon.student_pod import WORKSPACE, Pod, Recorder
 from lab.stack import Stack
-from lab.student_day import STUDENT_ID
 from lab.waiting import wait_for
 from watcher_agents import wire
 from watcher_agents.gaps import Gaps
@@ -198,7 +197,7 @@ def test_what_does_not_fit_is_dropped_oldest_first_and_declared(programs: list[R
         events = [event.body for event in spool.ready(100, MIB)]
     *kept, gap = events
     assert [event["exit_code"] for event in kept] == list(range(41, 51))
-    assert (gap["cause"], gap["events_lost"], gap["student_id"]) == ("spool_unwritable", 40, STUDENT_ID)
+    assert (gap["cause"], gap["events_lost"], gap["student_id"]) == ("spool_unwritable", 40, int(WORKSPACE[5:]))
     assert (gap["started_at"], gap["occurred_at"]) == (
         wire.format_instant(programs[0][0].ended_at),
         wire.format_instant(programs[39][0].ended_at),
