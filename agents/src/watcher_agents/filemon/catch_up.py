@@ -4,7 +4,7 @@ Between two directories everything else gets its turn: a tree of two hundred tho
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -17,8 +17,12 @@ from watcher_agents.heartbeat import Heartbeat
 VISITS_PER_SECOND = 5000.0
 """Directories visited at most; many nodes that catch up with one server at once must not stand in its way."""
 _BURST_VISITS = 500.0
+_QUEUE_LOAD = 2
+"""So many times the directories that are followed of a workspace may wait to be visited."""
 SETTLE_SECONDS = 0.1
 """A file found in a new directory may still be open; most are closed within this time."""
+DELETION_GRACE_SECONDS = 0.5
+"""An editor that renames a file away and writes it anew has done so within this time; then it was no deletion."""
 
 
 @dataclass
@@ -70,20 +74,28 @@ _Item = TypeVar("_Item")
 
 
 class _Queues(Generic[_Item]):
-    """A queue for each workspace, from which is taken in turn."""
+    """A queue for each workspace, from which is taken in turn; what waits already is not put there again."""
 
     def __init__(self) -> None:
-        self._queues: OrderedDict[bytes, deque[_Item]] = OrderedDict()
+        self._queues: OrderedDict[bytes, OrderedDict[_Item, None]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
-    def put(self, workspace: bytes, item: _Item) -> None:
-        self._queues.setdefault(workspace, deque()).append(item)
+    def count(self, workspace: bytes) -> int:
+        return len(self._queues.get(workspace, ()))
+
+    def put(self, workspace: bytes, item: _Item) -> bool:
+        """Whether it did not wait already."""
+        items = self._queues.setdefault(workspace, OrderedDict())
+        if item in items:
+            return False
+        items[item] = None
+        return True
 
     def take(self) -> _Item:
         workspace, items = next(iter(self._queues.items()))
-        item = items.popleft()
+        item, _ = items.popitem(last=False)
         if items:
             self._queues.move_to_end(workspace)
         else:
@@ -108,7 +120,9 @@ class Walks:
         self._known_beneath = known_beneath
         self._heartbeat = heartbeat
         self._clock = clock
-        self._new: _Queues[tuple[bytes, float]] = _Queues()
+        self._left: _Queues[bytes] = _Queues()
+        self._new: _Queues[bytes] = _Queues()
+        self._new_after: dict[bytes, float] = {}
         self._waiting: _Queues[tuple[bytes, _CatchUp]] = _Queues()
         self._running: list[_CatchUp] = []
         self._visits = _BURST_VISITS
@@ -117,7 +131,7 @@ class Walks:
     @property
     def is_walking(self) -> bool:
         """Whether directories wait to be visited."""
-        return bool(self._new or self._waiting)
+        return bool(self._left or self._new or self._waiting)
 
     def running_since(self) -> float | None:
         """When the oldest comparison that is not over began (monotonic seconds); None where there is none."""
@@ -125,7 +139,16 @@ class Walks:
 
     def appeared(self, directory: bytes, after: float) -> None:
         """Visit a directory that has appeared `after` a moment (monotonic seconds), and all below it, soon."""
-        self._new.put(workspace_of(directory), (directory, after))
+        workspace = workspace_of(directory)
+        if self._new.count(workspace) >= _QUEUE_LOAD * self._tree.max_directories:
+            # They come and go faster than they are visited: once all of it, when its turn has come.
+            directory = workspace
+        self._new.put(workspace, directory)
+        self._new_after.setdefault(directory, after)
+
+    def left(self, directory: bytes) -> None:
+        """Look at all that was captured below a directory that was deleted or moved away."""
+        self._left.put(workspace_of(directory), directory)
 
     def catch_up(self, directories: Iterable[bytes], ended: Ended) -> None:
         """Compare all below these directories with what is known of it; `ended` is told what came of it.
@@ -146,12 +169,19 @@ class Walks:
             catch_up.ended(catch_up.tally)
 
     def _enter(self, directory: bytes, catch_up: _CatchUp) -> None:
-        catch_up.directories += 1
-        self._waiting.put(workspace_of(directory), (directory, catch_up))
+        catch_up.directories += self._waiting.put(workspace_of(directory), (directory, catch_up))
 
     def _expect(self, path: bytes, catch_up: _CatchUp) -> None:
-        catch_up.pending.add(path)
-        self._schedule.recovers(path)
+        if self._has_room(path):
+            catch_up.pending.add(path)
+            self._schedule.recovers(path)
+
+    def _has_room(self, path: bytes) -> bool:
+        """Whether the file may be put on the schedule; where not, that is noted."""
+        is_full = self._schedule.is_full(path)
+        if is_full:
+            self._tree.crowded.add(workspace_of(path))
+        return not is_full
 
     def looked(self, done: Iterable[Done]) -> None:
         """Tell of files that have been looked at."""
@@ -163,17 +193,20 @@ class Walks:
     def abandon(self) -> list[Ended]:
         """Visit nothing of what waits; whoever waits for the end of a comparison has to be told of another's."""
         running, self._running = self._running, []
-        self._new, self._waiting = _Queues(), _Queues()
+        self._left, self._new, self._waiting = _Queues(), _Queues(), _Queues()
+        self._new_after.clear()
         return [catch_up.ended for catch_up in running]
 
     def go_on(self, seconds: float) -> None:
         """Visit directories for about `seconds`, at least one if any may be visited."""
         until = self._clock() + seconds
-        while self._new or (self._waiting and self._may_visit()):
+        while self._left or self._new or (self._waiting and self._may_visit()):
             self._heartbeat.beat()
+            if self._left:
+                self._look_beneath(self._left.take())
             # One of each in turn: a student who makes directories without end must not hold up all others.
             if self._new:
-                self._visit_new(*self._new.take())
+                self._visit_new(self._new.take())
             if self._waiting and self._may_visit():
                 self._visits -= 1.0
                 self._visit(*self._waiting.take())
@@ -182,7 +215,7 @@ class Walks:
 
     def seconds_until_visit(self) -> float | None:
         """How long until a directory may be visited; None where none waits."""
-        if self._new:
+        if self._left or self._new:
             return 0.0
         if not self._waiting:
             return None
@@ -198,10 +231,17 @@ class Walks:
         self._visits = min(_BURST_VISITS, self._visits + (now - self._visits_at) * VISITS_PER_SECOND)
         self._visits_at = now
 
-    def _visit_new(self, directory: bytes, after: float) -> None:
+    def _look_beneath(self, directory: bytes) -> None:
+        for path in self._known_beneath(directory):
+            if self._has_room(path):
+                self._schedule.taken_along(path, DELETION_GRACE_SECONDS)
+
+    def _visit_new(self, directory: bytes) -> None:
+        after = self._new_after.pop(directory)
         found = self._tree.visit(directory)
         for path in found.files:
-            self._schedule.found(path, SETTLE_SECONDS, after)
+            if self._has_room(path):
+                self._schedule.found(path, SETTLE_SECONDS, after)
         for below in found.directories:
             self.appeared(below, after)
 

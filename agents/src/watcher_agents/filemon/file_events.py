@@ -1,18 +1,15 @@
 """What an inotify event means: which file to look at and when, which directory to watch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pyinotify
 
-from watcher_agents.filemon.catch_up import Walks
+from watcher_agents.filemon.catch_up import DELETION_GRACE_SECONDS, Walks
 from watcher_agents.filemon.inotify import InotifyEvent, ReadEvents
 from watcher_agents.filemon.rules import FileRules
-from watcher_agents.filemon.schedule import Schedule
+from watcher_agents.filemon.schedule import Schedule, workspace_of
 from watcher_agents.filemon.source_path import parse_source_path
 from watcher_agents.filemon.watched_tree import WatchedTree
-
-DELETION_GRACE_SECONDS = 0.5
-"""An editor that renames a file away and writes it anew has done so within this time; then it was no deletion."""
 
 
 class FileEvents:
@@ -24,7 +21,6 @@ class FileEvents:
         tree: WatchedTree,
         schedule: Schedule,
         walks: Walks,
-        known_beneath: Callable[[bytes], Iterable[bytes]],
         overtaken: Callable[[bytes, float], None],
     ) -> None:
         """`overtaken` is told of files with a completed save that can no longer be read, and after when it was."""
@@ -32,7 +28,6 @@ class FileEvents:
         self._tree = tree
         self._schedule = schedule
         self._walks = walks
-        self._known_beneath = known_beneath
         self._overtaken = overtaken
         self._after = 0.0
         self.overflowed_after: float | None = None
@@ -61,11 +56,12 @@ class FileEvents:
         if event.is_directory:
             self._handle_directory(path, event.mask)
         elif parse_source_path(path, self.rules):
-            self._tell_of_lost(path, self._handle_file(path, event.mask))
-
-    def _tell_of_lost(self, path: bytes, after: float | None) -> None:
-        if after is not None:
-            self._overtaken(path, after)
+            if self._schedule.is_full(path):
+                self._tree.crowded.add(workspace_of(path))
+                return
+            after = self._handle_file(path, event.mask)
+            if after is not None:
+                self._overtaken(path, after)
 
     def _handle_file(self, path: bytes, mask: int) -> float | None:
         """After when a save was completed that can no longer be read; None where none was."""
@@ -83,8 +79,7 @@ class FileEvents:
         if not mask & (pyinotify.IN_CREATE | pyinotify.IN_MOVED_TO):
             # Deleted, or moved away with all that is in it.
             self._tree.unwatch(path)
-            for known in self._known_beneath(path):
-                self._tell_of_lost(known, self._schedule.vanished(known, DELETION_GRACE_SECONDS))
+            self._walks.left(path)
         # Also then: what stands there by now came later, and a visit that was ahead of this event may have watched
         # it, which has just been undone.
         if self._tree.counts(path):

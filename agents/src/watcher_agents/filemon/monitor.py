@@ -42,8 +42,8 @@ _GROUP_FILES = 256
 """Files captured in one transaction: enough to share its fsync, few enough to be on disk soon."""
 _GROUPS = 4
 """Groups captured before what has arrived meanwhile gets its turn,"""
-_READS = 64
-"""reads of the inotify queue handled before the files that are due get theirs,"""
+_HANDLE_SECONDS = 0.25
+"""how long what has arrived is handled before the files that are due get theirs,"""
 _WALK_SECONDS = 0.02
 """and how long directories are visited before either does."""
 _QUIET_PERIODS = 10
@@ -86,11 +86,9 @@ class FileMonitor:
         self._ready = ready
         self._timers = Timers()
         self._blindness = Blindness(gaps)
-        self._schedule = Schedule(_longest_wait(rules), allowances, time.monotonic)
+        self._schedule = Schedule(_longest_wait(rules), rules.max_files, allowances, time.monotonic)
         self._walks = Walks(tree, self._schedule, captured.paths_beneath, heartbeat)
-        self._events = FileEvents(
-            rules, tree, self._schedule, self._walks, captured.paths_beneath, self._overtaken
-        )
+        self._events = FileEvents(rules, tree, self._schedule, self._walks, self._overtaken)
         self._workspaces: Mounted = {}
         self._leaving: dict[bytes, float] = {}
         self._is_stopping = self._is_ready = self._has_read_events = False
@@ -170,11 +168,10 @@ class FileMonitor:
         self._heartbeat.rest()
         arrival = self.arrivals.get(self._patience())
         self._heartbeat.beat()
-        reads = 0
+        until = time.monotonic() + _HANDLE_SECONDS
         while arrival is not None and not self._is_stopping:
             self._handle(arrival)
-            reads += 1
-            arrival = self.arrivals.get(0) if reads < _READS else None
+            arrival = self.arrivals.get(0) if time.monotonic() < until else None
 
     def _patience(self) -> float | None:
         """Seconds until something has to be done even if nothing arrives."""
@@ -224,6 +221,7 @@ class FileMonitor:
         self._tree.use_rules(rules)
         self._allowances.use_rates(rules.looks_per_second, rules.bytes_per_second)
         self._schedule.longest_wait = _longest_wait(rules)
+        self._schedule.max_files = rules.max_files
         self._walks.catch_up(self._all_watched(), lambda _: None)
 
     # What is due
@@ -253,8 +251,8 @@ class FileMonitor:
         """Watch the workspaces of pods that came, let those of pods that went linger, and find the blind ones."""
         since_ns, self._mounts_seen_ns = self._mounts_seen_ns, time.time_ns()
         found = self._pod_mounts.look()
-        # Pods that have all workspaces by one mount are followed by watching all; elsewhere such a mount of kubelet's
-        # is only what it makes the workspace's from.
+        # Pods that have all workspaces by one mount are followed by watching all. Elsewhere such a mount is kubelet's:
+        # what it makes the workspace's mount from.
         blind = {name: reason for name, reason in found.blind.items() if name or not self._follows_pods}
         for workspace in self._blindness.found(blind):
             self._walks.catch_up(self._watched_of(workspace), lambda _: None)

@@ -42,6 +42,8 @@ class _Waiting:
     due: float
     since: float
     after: float
+    placed: float = 0.0
+    """The earliest time at which it comes up."""
     recovered: bool = False
     complete: bool = False
     writing: bool = False
@@ -57,8 +59,12 @@ class Schedule:
     after which moment it was saved (monotonic seconds); None where none was.
     """
 
-    def __init__(self, longest_wait: float, allowances: Allowances, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, longest_wait: float, max_files: int, allowances: Allowances, clock: Callable[[], float]
+    ) -> None:
         self.longest_wait = longest_wait
+        self.max_files = max_files
+        """Of one workspace, that may wait at once."""
         self._allowances = allowances
         self._clock = clock
         self._waiting: dict[bytes, _Waiting] = {}
@@ -75,9 +81,9 @@ class Schedule:
     def __contains__(self, path: bytes) -> bool:
         return path in self._waiting
 
-    def count(self, workspace: bytes) -> int:
-        """How many files of a workspace wait."""
-        return self._count[workspace]
+    def is_full(self, path: bytes) -> bool:
+        """Whether so many files of the workspace wait that this one, which does not, must not be put here."""
+        return path not in self._waiting and self._count[workspace_of(path)] >= self.max_files
 
     def completed(self, path: bytes) -> None:
         """The writer has closed the file."""
@@ -119,6 +125,11 @@ class Schedule:
             entry = self._put(path, delay)
             entry.complete, entry.after = True, min(entry.after, after)
 
+    def taken_along(self, path: bytes, grace: float) -> None:
+        """A directory above the file was deleted or moved away; where it waits already, that stays as it is."""
+        if path not in self._waiting:
+            self._put(path, grace)
+
     def _put(self, path: bytes, delay: float) -> _Waiting:
         now = self._clock()
         entry = self._waiting.get(path)
@@ -128,15 +139,19 @@ class Schedule:
             return entry
         due = min(now + delay, entry.since + self.longest_wait)
         # A postponed file keeps its place and is moved when that comes up: a file that is written a million times
-        # before it is due costs one place, not a million.
-        if due < entry.due:
-            heapq.heappush(self._heap, (due, path))
+        # before it is taken costs one place, not a million.
         entry.due = due
+        if due < entry.placed:
+            self._place(path, entry)
         return entry
 
     def _add(self, path: bytes, entry: _Waiting) -> None:
         self._waiting[path] = entry
         self._count[workspace_of(path)] += 1
+        self._place(path, entry)
+
+    def _place(self, path: bytes, entry: _Waiting) -> None:
+        entry.placed = entry.due
         heapq.heappush(self._heap, (entry.due, path))
 
     def put_back(self, look: Look, delay: float) -> None:
@@ -144,7 +159,7 @@ class Schedule:
         entry = self._waiting.get(look.path)
         if entry is None:
             now = self._clock()
-            entry = _Waiting(now + delay, look.since, look.after, look.recovered, look.complete)
+            entry = _Waiting(now + delay, look.since, look.after, recovered=look.recovered, complete=look.complete)
             self._add(look.path, entry)
         entry.since = min(entry.since, look.since)
         entry.after = min(entry.after, look.after)
@@ -192,7 +207,9 @@ class Schedule:
             if entry is None:
                 continue
             if entry.due > now:
-                heapq.heappush(self._heap, (entry.due, path))
+                # Else this place was left by the one before, and its own is yet to come up.
+                if entry.placed <= now:
+                    self._place(path, entry)
                 continue
             del self._waiting[path]
             workspace = workspace_of(path)

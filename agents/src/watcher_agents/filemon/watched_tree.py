@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class WatchedTree:
         self.root_fd = _open_root(root)
         self._directory_of: dict[int, bytes] = {}
         self._watch_of: dict[bytes, int] = {}
+        self._followed = _Paths()
         self._count: Counter[bytes] = Counter()
         self._unwatched_count: Counter[bytes] = Counter()
         self.unwatched: set[bytes] = set()
@@ -51,6 +52,11 @@ class WatchedTree:
 
     def __len__(self) -> int:
         return len(self._directory_of)
+
+    @property
+    def max_directories(self) -> int:
+        """How many directories of a workspace are followed."""
+        return self._rules.max_directories
 
     def count_workspaces(self) -> int:
         """How many workspaces are watched."""
@@ -93,8 +99,12 @@ class WatchedTree:
                 break
             path = prefix + name
             if is_directory:
-                if self.counts(path):
+                if not self.counts(path):
+                    continue
+                if self._has_room(path) and (not directory or len(found.directories) < self.max_directories):
                     found.directories.append(path)
+                else:
+                    self.crowded.add(workspace_of(path))
             elif parse_source_path(path, self._rules):
                 found.files.append(path)
         return found
@@ -117,7 +127,7 @@ class WatchedTree:
     def reopen(self) -> None:
         """Let go of everything and open what the watch root's path leads to now; unless that raises OSError."""
         root_fd = _open_root(self._root)
-        self._let_go(lambda _: True)
+        self._let_go(self._followed.beneath(b""))
         self.crowded.clear()
         os.close(self.root_fd)
         self.root_fd = root_fd
@@ -125,7 +135,7 @@ class WatchedTree:
     def use_rules(self, rules: FileRules) -> None:
         """Go by these rules from now on; what counts no longer is watched no longer."""
         self._rules = rules
-        self._let_go(lambda path: path != b"" and not self.counts(path))
+        self._let_go([path for path in self._followed.beneath(b"") if path != b"" and not self.counts(path)])
 
     def counts(self, directory: bytes) -> bool:
         """Whether a directory can lead to a tracked file."""
@@ -136,16 +146,18 @@ class WatchedTree:
             return True
         workspace = workspace_of(directory)
         followed = self._count[workspace] + self._unwatched_count[workspace]
-        return workspace == b"" or followed < self._rules.max_directories
+        return workspace == b"" or followed < self.max_directories
 
     def _is_unwatched(self, directory: bytes) -> None:
         if directory not in self.unwatched:
             self.unwatched.add(directory)
+            self._followed.add(directory)
             self._unwatched_count[workspace_of(directory)] += 1
 
     def _unwatched_no_more(self, directory: bytes) -> None:
         if directory in self.unwatched:
             self.unwatched.remove(directory)
+            self._follow_no_more(directory)
             self._unwatched_count[workspace_of(directory)] -= 1
 
     def _watch(self, directory: bytes, path_fd: int) -> None:
@@ -167,28 +179,33 @@ class WatchedTree:
         self._forget(directory)
         self._directory_of[watch] = directory
         self._watch_of[directory] = watch
+        self._followed.add(directory)
         self._count[workspace_of(directory)] += 1
 
     def _forget(self, directory: bytes | None) -> None:
         if directory is not None and self._watch_of.pop(directory, None) is not None:
+            self._follow_no_more(directory)
             workspace = workspace_of(directory)
             self._count[workspace] -= 1
             if not self._count[workspace]:
                 del self._count[workspace]
 
+    def _follow_no_more(self, directory: bytes) -> None:
+        if directory not in self._watch_of and directory not in self.unwatched:
+            self._followed.remove(directory)
+
     def unwatch(self, directory: bytes) -> None:
         """Stop watching `directory` and all below it."""
-        below = directory + b"/"
-        self._let_go(lambda path: path == directory or path.startswith(below))
+        self._let_go(self._followed.beneath(directory))
         self.crowded.discard(directory)
 
-    def _let_go(self, chosen: Callable[[bytes], bool]) -> None:
-        for path in [path for path in self._watch_of if chosen(path)]:
-            watch = self._watch_of[path]
-            self._forget(path)
-            del self._directory_of[watch]
-            self._inotify.unwatch(watch)
-        for path in [path for path in self.unwatched if chosen(path)]:
+    def _let_go(self, directories: Iterable[bytes]) -> None:
+        for path in directories:
+            watch = self._watch_of.get(path)
+            if watch is not None:
+                self._forget(path)
+                del self._directory_of[watch]
+                self._inotify.unwatch(watch)
             self._unwatched_no_more(path)
 
     def dropped(self, watch: int) -> bytes | None:
@@ -202,6 +219,52 @@ class WatchedTree:
     def close(self) -> None:
         """Let go of the root."""
         os.close(self.root_fd)
+
+
+class _Paths:
+    """A set of paths that finds those below a directory without looking at the others.
+
+    A student may rename and delete directories as fast as the disk allows: each must cost no more than what is
+    in it.
+    """
+
+    def __init__(self) -> None:
+        self._members: set[bytes] = set()
+        self._below: dict[bytes, set[bytes]] = {}
+
+    def add(self, path: bytes) -> None:
+        self._members.add(path)
+        while path:
+            parent = path.rpartition(b"/")[0]
+            siblings = self._below.setdefault(parent, set())
+            if path in siblings:
+                return
+            siblings.add(path)
+            path = parent
+
+    def remove(self, path: bytes) -> None:
+        self._members.discard(path)
+        while path and path not in self._members and path not in self._below:
+            parent = path.rpartition(b"/")[0]
+            siblings = self._below.get(parent)
+            if siblings is None:
+                return
+            siblings.discard(path)
+            if siblings:
+                return
+            del self._below[parent]
+            path = parent
+
+    def beneath(self, directory: bytes) -> list[bytes]:
+        """The members that are the directory or below it."""
+        found = []
+        ahead = [directory]
+        while ahead:
+            path = ahead.pop()
+            if path in self._members:
+                found.append(path)
+            ahead.extend(self._below.get(path, ()))
+        return found
 
 
 def _open_root(root: Path) -> int:

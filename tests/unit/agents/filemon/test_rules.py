@@ -18,6 +18,17 @@ def test_what_the_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
     assert rules.max_file_bytes == 64 * 1024
 
 
+def test_what_a_students_workspace_may_cost_is_set(tmp_path: Path) -> None:
+    file = tmp_path / "filemon.yml"
+    file.write_text("max_directories: 20\nmax_files: 30\nlooks_per_second: 0.5\nbytes_per_second: 2048\n")
+    rules = load_rules(file)
+    found = (rules.max_directories, rules.max_files, rules.looks_per_second, rules.bytes_per_second)
+    assert found == (20, 30, 0.5, 2048.0)
+    shipped = load_rules(None)
+    assert (shipped.max_directories, shipped.max_files) == (10_000, 100_000)
+    assert (shipped.looks_per_second, shipped.bytes_per_second) == (100.0, 1 << 20)
+
+
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "filemon.yml"
     file.write_text("# nothing\n")
@@ -38,6 +49,15 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
         ("max_file_bytes: 1.5", "max_file_bytes", "1.5"),
         ("quiet_seconds: soon", "quiet_seconds", "'soon'"),
         ("ignored_directories: [a/b]", "ignored_directories", "'a/b'"),
+        ("max_directories: 9", "max_directories", "9"),
+        ("max_directories: 1000001", "max_directories", "1000001"),
+        ("max_files: 0", "max_files", "0"),
+        ("max_files: many", "max_files", "'many'"),
+        ("looks_per_second: 0", "looks_per_second", "0"),
+        ("looks_per_second: .inf", "looks_per_second", "inf"),
+        ("looks_per_second: .nan", "looks_per_second", "nan"),
+        ("bytes_per_second: 1023", "bytes_per_second", "1023"),
+        ("bytes_per_second: [1]", "bytes_per_second", "[1]"),
         ("- a\n- b", "the document", "['a', 'b']"),
     ],
 )
