@@ -26,6 +26,8 @@ from watcher_agents.state import StateDatabase
 
 log = logging.getLogger(__name__)
 
+EMPTY_SECONDS = 0.1
+"""A file that is empty is looked at again after so long: whoever saves it in place has cut it off to write it."""
 _SOON_NS = 1_000_000_000
 """Longer than any file system's clock stands still, and than a server's clock is off where it is kept."""
 
@@ -48,6 +50,8 @@ class Outcome:
     done: list[Done] = field(default_factory=list)
     unsteady: list[Look] = field(default_factory=list)
     """Files that changed while they were read; to be looked at again."""
+    empty: list[Look] = field(default_factory=list)
+    """Files that have just become empty; to be looked at again in EMPTY_SECONDS."""
     failed: list[Look] = field(default_factory=list)
     """Files that could not be read for now."""
     torn: list[Look] = field(default_factory=list)
@@ -143,6 +147,10 @@ class FileCapture:
             return None
         if file is not None and not file.steady and not look.final:
             outcome.unsteady.append(look)
+            return None
+        waited = time.monotonic() - look.since
+        if file is not None and file.state.size == 0 and waited < EMPTY_SECONDS and not look.final:
+            outcome.empty.append(look)
             return None
         if file is None and not workspace_is_there:
             # A whole workspace that is missing was unmounted or removed by the site, not by the student.

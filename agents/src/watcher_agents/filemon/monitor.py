@@ -9,7 +9,7 @@ from functools import partial
 from watcher_agents.filemon.allowances import Allowances
 from watcher_agents.filemon.arrivals import Arrival, Arrivals, NewRules, Notice
 from watcher_agents.filemon.blindness import Blindness
-from watcher_agents.filemon.capture import Done, FileCapture
+from watcher_agents.filemon.capture import EMPTY_SECONDS, Done, FileCapture
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.catch_up import Ended, Tally, Walks
 from watcher_agents.filemon.file_events import FileEvents
@@ -251,8 +251,7 @@ class FileMonitor:
         """Watch the workspaces of pods that came, let those of pods that went linger, and find the blind ones."""
         since_ns, self._mounts_seen_ns = self._mounts_seen_ns, time.time_ns()
         found = self._pod_mounts.look()
-        # Pods that have all workspaces by one mount are followed by watching all. Elsewhere such a mount is kubelet's:
-        # what it makes the workspace's mount from.
+        # Where pods have all workspaces by one mount, all are watched; else that mount is kubelet's own.
         blind = {name: reason for name, reason in found.blind.items() if name or not self._follows_pods}
         for workspace in self._blindness.found(blind):
             self._walks.catch_up(self._watched_of(workspace), lambda _: None)
@@ -436,6 +435,8 @@ class FileMonitor:
             self._group_files = min(_GROUP_FILES, 2 * self._group_files)
             for look in (*outcome.unsteady, *outcome.torn):
                 self._schedule.put_back(look, self._rules.quiet_seconds)
+            for look in outcome.empty:
+                self._schedule.put_back(look, EMPTY_SECONDS)
             for look in outcome.failed:
                 self._schedule.put_back(look, RETRY_SECONDS)
             for look in outcome.overtaken:

@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from unit.agents.filemon.conftest import WORKSPACE
 from watcher_agents.filemon.allowances import Allowances
-from watcher_agents.filemon.capture import FileCapture, Outcome
+from watcher_agents.filemon.capture import EMPTY_SECONDS, FileCapture, Outcome
 from watcher_agents.filemon.captured import CapturedVersions
 from watcher_agents.filemon.metrics import FilemonMetrics
 from watcher_agents.filemon.rules import load_rules
@@ -229,3 +231,14 @@ def test_a_file_that_cannot_be_read_now_is_tried_again(scene: Scene, monkeypatch
     outcome = scene.look()
     assert [look.path for look in outcome.failed] == [FILE]
     assert outcome.done == []
+
+
+def test_a_file_that_is_empty_is_looked_at_again_before_that_is_a_version(scene: Scene) -> None:
+    """Whoever saves in place cuts the file off first; the kernel tells of that only after it has been done."""
+    scene.file.write_bytes(b"")
+    early = Look(FILE, complete=True, since=time.monotonic())
+    assert scene.capture.capture([early], lambda _: Activity.NONE).empty == [early]
+    assert scene.versions() == []
+    later = replace(early, since=time.monotonic() - EMPTY_SECONDS)
+    assert scene.capture.capture([later], lambda _: Activity.NONE).empty == []
+    assert scene.versions() == [("created", b"", False)]
