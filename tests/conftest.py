@@ -1,8 +1,10 @@
 """What holds for every test."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from lab.postgres import DatabaseServer
 
 
 @pytest.hookimpl(wrapper=True)
@@ -15,3 +17,10 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, which is not allowed here: {call.excinfo}"
     return report
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[DatabaseServer]:
+    """A real PostgreSQL server, started when the first test asks for it."""
+    with DatabaseServer() as running:
+        yield running

@@ -19,7 +19,8 @@ from watcher_backend.app import create_app
 from watcher_backend.log_lines import logging_config
 from watcher_backend.settings import Settings, SettingsError, read_settings
 from watcher_backend.storage.migrations import NewerSchemaError
-from watcher_backend.storage.opening import open_database
+from watcher_backend.storage.opening import first_line, open_database
+from watcher_backend.storage.postgres import UnusableServerError
 
 _log = logging.getLogger("watcher_backend")
 
@@ -30,7 +31,9 @@ _BACKLOG = 2048
 
 _SETTINGS_HELP = """\
 settings (environment):
-  DB_URL                 sqlite:////absolute/path.db (sqlite:////app/data/database.db)
+  DB_URL                 sqlite:////absolute/path.db (sqlite:////app/data/database.db), or
+                         postgresql://user:password@host:port/database[?sslmode=verify-full&sslrootcert=…]
+  WATCHER_DB_PASSWORD_FILE  a file with the password for PostgreSQL, where DB_URL has none
   WATCHER_HOST           address to listen on (127.0.0.1)
   WATCHER_PORT           port to listen on (3000)
   WATCHER_SNAPSHOT_ROOT  where the snapshot volume is mounted, read only (/watcher/snapshots)
@@ -66,9 +69,9 @@ def _serve(settings: Settings) -> int:
     # No line shows these, and finding them out is half of what an entry costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     try:
-        database = open_database(settings.database_path)
-    except (PeeweeException, NewerSchemaError) as error:
-        sys.stderr.write(f"watcher-backend: cannot use database {settings.database_path}: {error}\n")
+        database = open_database(settings.database)
+    except (PeeweeException, NewerSchemaError, UnusableServerError) as error:
+        sys.stderr.write(f"watcher-backend: cannot use database {settings.database}: {first_line(error)}\n")
         return _EXIT_UNUSABLE
     try:
         listener = _listen(settings)

@@ -108,10 +108,10 @@ def _rows_of_page(database: Database, wanted: EventFilter, after: int, newest: i
     given = {column: value for column, value in columns.items() if value is not None}
     condition = " AND ".join(f"w.{column} = {param}" for column in given)
     # One bounded walk of event_work for each work: a class's page costs its works, not the class's events.
+    of_work = f"SELECT e.id FROM event e WHERE e.work = w.id AND {page}"
     rows = database.execute(
         f"""
-        SELECT found.id FROM work w JOIN event found
-            ON found.id IN (SELECT e.id FROM event e WHERE e.work = w.id AND {page})
+        SELECT found.id FROM work w {database.of_each("event", of_work)}
         WHERE {condition} ORDER BY found.id LIMIT {param}
         """,
         [*page_values, *given.values(), limit],

@@ -97,7 +97,7 @@ def _newest_row(database: Database) -> int:
 def _walks(wanted: GapFilter, param: str, from_the_start: bool) -> Iterator[_Walk]:
     """The walks that together find all that is wanted, each on the index that narrows most.
 
-    The planner has no statistics, and would take for narrow what is not: half of all gaps have one cause.
+    SQLite's planner has no statistics, and would take for narrow what is not: half of all gaps have one cause.
     """
     whole_node = _Condition("g.student_id IS NULL")
     concerned = [
@@ -145,9 +145,10 @@ def _rows_of_walk(
     ]
     if walk.through == "gap_origin":
         return _rows_of_nodes(database, conditions, of_origin, limit)
-    # CROSS JOIN: the gaps come first, in order of arrival, and an origin is looked up for each.
-    source = f"gap g INDEXED BY {walk.through}" if walk.through else "gap g NOT INDEXED"
-    source += " CROSS JOIN origin o ON o.id = g.origin" if of_origin else ""
+    source = f"gap g {database.through(walk.through)}"
+    if of_origin:
+        # The gaps come first, in order of arrival, and an origin is looked up for each.
+        source += f" {database.first_then('origin o', 'o.id = g.origin')}"
     sql, values = _conjunction([*conditions, *of_origin])
     rows = database.execute(
         f"SELECT g.id FROM {source} WHERE {sql} ORDER BY g.id LIMIT {param}", [*values, limit]
@@ -162,12 +163,13 @@ def _rows_of_nodes(
     page, page_values = _conjunction(conditions)
     origins, origin_values = _conjunction(of_origin)
     # One bounded walk of gap_origin for each boot of the node: a page costs these, not the node's gaps.
+    of_origin_row = (
+        f"SELECT g.id FROM gap g {database.through('gap_origin')}"
+        f" WHERE g.origin = o.id AND {page} ORDER BY g.id LIMIT {param}"
+    )
     rows = database.execute(
         f"""
-        SELECT found.id FROM origin o JOIN gap found ON found.id IN (
-            SELECT g.id FROM gap g INDEXED BY gap_origin
-            WHERE g.origin = o.id AND {page} ORDER BY g.id LIMIT {param}
-        )
+        SELECT found.id FROM origin o {database.of_each("gap", of_origin_row)}
         WHERE {origins} ORDER BY found.id LIMIT {param}
         """,
         [*page_values, limit, *origin_values, limit],

@@ -16,7 +16,6 @@ from typing import Any
 from peewee import (
     DataError,
     IntegrityError,
-    InternalError,
     NotSupportedError,
     PeeweeException,
     ProgrammingError,
@@ -29,7 +28,7 @@ from watcher_backend.storage.records import Record
 _log = logging.getLogger(__name__)
 
 # These say that the statement or a value in it is wrong; everything else, that the database cannot now.
-_DEFECTS = (DataError, IntegrityError, InternalError, NotSupportedError, ProgrammingError)
+_DEFECTS = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 
 
 class QueueFullError(Exception):

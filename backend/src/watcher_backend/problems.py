@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from peewee import InterfaceError, OperationalError
+from peewee import InterfaceError, InternalError, OperationalError
 from playhouse.pool import MaxConnectionsExceeded
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -124,7 +124,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(QueueFullError, _answer_queue_full)
     app.add_exception_handler(StorageUnavailableError, _answer_unavailable)
-    for unavailable in (OperationalError, InterfaceError, MaxConnectionsExceeded):
+    for unavailable in (OperationalError, InterfaceError, InternalError, MaxConnectionsExceeded):
         app.add_exception_handler(unavailable, _answer_unreadable)
     # The server logs the exception with its trace after this answer; the answer itself tells nothing of it.
     app.add_exception_handler(Exception, _answer_unexpected)

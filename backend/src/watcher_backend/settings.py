@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_SQLITE_PREFIX = "sqlite:///"
+from watcher_backend.database_address import AddressError, DatabaseAddress, read_address
+
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -22,7 +23,7 @@ class SettingsError(Exception):
 class Settings:
     """What an operator decides; see `read_settings` for names and defaults."""
 
-    database_path: Path
+    database: DatabaseAddress
     host: str
     port: int
     snapshot_root: Path
@@ -43,13 +44,13 @@ class Settings:
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read and validate all settings. Raises SettingsError on the first that is wrong.
 
-    DB_URL (sqlite:////app/data/database.db), WATCHER_HOST (127.0.0.1), WATCHER_PORT (3000),
-    WATCHER_SNAPSHOT_ROOT (/watcher/snapshots), WATCHER_TIMEZONE (Asia/Seoul),
+    DB_URL (sqlite:////app/data/database.db), WATCHER_DB_PASSWORD_FILE (none), WATCHER_HOST (127.0.0.1),
+    WATCHER_PORT (3000), WATCHER_SNAPSHOT_ROOT (/watcher/snapshots), WATCHER_TIMEZONE (Asia/Seoul),
     WATCHER_LOG_LEVEL or, where that is not set, LOG_LEVEL (INFO).
     """
     level_name = "LOG_LEVEL" if "WATCHER_LOG_LEVEL" not in environ else "WATCHER_LOG_LEVEL"
     return Settings(
-        database_path=_database_path(environ.get("DB_URL", "sqlite:////app/data/database.db")),
+        database=read_database(environ),
         host=_host(environ.get("WATCHER_HOST", "127.0.0.1")),
         port=_port(environ.get("WATCHER_PORT", "3000")),
         snapshot_root=_snapshot_root(environ.get("WATCHER_SNAPSHOT_ROOT", "/watcher/snapshots")),
@@ -58,20 +59,28 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _database_path(value: str) -> Path:
-    if value.startswith(("postgres://", "postgresql://", "postgresql+")):
-        # The password is part of such an address and must not reach a log.
-        shown = value.partition("://")[0] + "://..."
-        raise SettingsError("DB_URL", shown, "sqlite:////absolute/path.db; PostgreSQL is not supported yet")
-    name = value.removeprefix(_SQLITE_PREFIX)
-    if not value.startswith(_SQLITE_PREFIX) or not name or name.startswith(":") or "\0" in name:
-        raise SettingsError("DB_URL", value, "sqlite:////absolute/path.db (four slashes)")
-    path = Path(name)
-    if path.is_dir():
-        raise SettingsError("DB_URL", value, f"a file, and {path} is a directory")
-    if not path.parent.is_dir():
-        raise SettingsError("DB_URL", value, f"a file in a directory that exists, and {path.parent} does not")
-    return path
+def read_database(environ: Mapping[str, str]) -> DatabaseAddress:
+    """Read where the database is. Raises SettingsError, which never shows a password."""
+    password = None
+    if file := environ.get("WATCHER_DB_PASSWORD_FILE"):
+        password = _password(file)
+    try:
+        return read_address(environ.get("DB_URL", "sqlite:////app/data/database.db"), password)
+    except AddressError as error:
+        raise SettingsError("DB_URL", error.shown, str(error)) from None
+
+
+def _password(file: str) -> str:
+    try:
+        password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(
+            "WATCHER_DB_PASSWORD_FILE", file, f"a file with the database's password, and {reason}"
+        ) from None
+    if not password or "\0" in password or "\n" in password:
+        raise SettingsError("WATCHER_DB_PASSWORD_FILE", file, "a file with one line, the database's password")
+    return password
 
 
 def _host(value: str) -> str:

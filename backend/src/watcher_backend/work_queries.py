@@ -67,7 +67,9 @@ def log_entries(database: Database, work: WorkKey, kind: str) -> list[LogEntry]:
             JOIN process p ON p.work = this_work.id AND p.kind = {p}
         ),
         totals AS (
-            SELECT process, sum(bytes) OVER (ORDER BY occurred_at RANGE UNBOUNDED PRECEDING) AS file_size
+            -- PostgreSQL sums into numeric, which is no int here.
+            SELECT process,
+                   CAST(sum(bytes) OVER (ORDER BY occurred_at RANGE UNBOUNDED PRECEDING) AS bigint) AS file_size
             FROM moments
         )
         SELECT p.occurred_at, p.process_type, p.binary_path, p.argv, p.cmdline, p.cwd, p.target_path,

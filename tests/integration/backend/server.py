@@ -1,4 +1,4 @@
-"""The real backend as a process of its own, on a free port of loopback and a real SQLite file."""
+"""The real backend as a process of its own, on a free port of loopback and a real database."""
 
 import os
 import re
@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 
+from lab.postgres import url_of
 from lab.stack import free_port
 from lab.waiting import wait_for
+from watcher_backend.database_address import DatabaseAddress, SqliteFile
 
 START_SECONDS = 30
 
@@ -33,19 +35,26 @@ def run_program(environ: dict[str, str], *arguments: str) -> "subprocess.Complet
 class Server:
     """A running backend. ``with`` ends it."""
 
-    def __init__(self, directory: Path, extra: dict[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
-        """Start a backend on ``directory``/d.db and ``directory``/snapshots and wait until it is ready.
+    def __init__(
+        self,
+        directory: Path,
+        extra: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        address: DatabaseAddress | None = None,
+    ) -> None:
+        """Start a backend on ``directory``/snapshots and wait until it is ready.
 
-        prefix: a command that runs the program, as ``unshare`` does.
+        prefix: a command that runs the program, as ``unshare`` does. address: by default ``directory``/d.db.
         """
         self.directory = directory
+        self.address = address or SqliteFile(directory / "d.db")
         self.log_path = directory / "log"
         self.snapshot_root = directory / "snapshots"
         self.snapshot_root.mkdir(exist_ok=True)
         self.port = free_port()
         environ = {
             "PATH": os.environ["PATH"],
-            "DB_URL": f"sqlite:///{directory}/d.db",
+            "DB_URL": url_of(self.address),
             "WATCHER_PORT": str(self.port),
             "WATCHER_SNAPSHOT_ROOT": str(self.snapshot_root),
             "WATCHER_LOG_LEVEL": "INFO",

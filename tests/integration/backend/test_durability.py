@@ -1,7 +1,6 @@
 """What was answered 200 is there, whatever happens to the program, its disk or its neighbours."""
 
 import os
-import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,13 +14,15 @@ import pytest
 
 from integration.backend.server import Server, assert_problem
 from unit.backend import samples
+from watcher_backend.database_address import DatabaseAddress
+from watcher_backend.storage.opening import connect
 
 WORK = "/api/os-1/hw1/202012180"
 
 
 @pytest.mark.parametrize("batch_size", [1, 50])
 def test_killed_in_the_middle_of_ingest_it_has_lost_nothing_that_it_answered(
-    tmp_path: Path, batch_size: int
+    tmp_path: Path, address: DatabaseAddress, batch_size: int
 ) -> None:
     answered: list[str] = []
     tried: set[str] = set()
@@ -40,7 +41,7 @@ def test_killed_in_the_middle_of_ingest_it_has_lost_nothing_that_it_answered(
                 if len(answered) >= 300 * batch_size:
                     under_way.set()
 
-    with Server(tmp_path) as server:
+    with Server(tmp_path, address=address) as server:
         workers = [threading.Thread(target=work, args=(server,)) for _ in range(8)]
         for worker in workers:
             worker.start()
@@ -48,7 +49,7 @@ def test_killed_in_the_middle_of_ingest_it_has_lost_nothing_that_it_answered(
         server.kill()
         for worker in workers:
             worker.join(60)
-    with Server(tmp_path) as server:
+    with Server(tmp_path, address=address) as server:
         stored = _stored_ids(server)
         assert set(answered) <= stored
         assert stored <= tried
@@ -107,8 +108,7 @@ def test_a_full_disk_is_answered_503_and_once_there_is_room_all_is_well(tmp_path
 
 
 def test_a_database_that_another_program_locks_is_answered_503_until_it_lets_go(server: Server) -> None:
-    with closing(sqlite3.connect(server.directory / "d.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(connect(server.address)) as other, other.connection(), other.transaction():
         for path, body in (
             (f"{WORK}/a.c/20250730_061753.c", {"bytes": 1}),
             ("/api/v1/events", samples.batch(samples.snapshot())),
@@ -117,7 +117,6 @@ def test_a_database_that_another_program_locks_is_answered_503_until_it_lets_go(
             assert_problem(answer, 503)
             assert int(answer.headers["retry-after"]) > 0
             assert server.get(WORK) == [], "reading goes on"
-        other.execute("ROLLBACK")
     server.post(f"{WORK}/a.c/20250730_061753.c", {"bytes": 1})
     assert server.get(WORK) == ["a.c"]
 
@@ -133,13 +132,11 @@ def test_more_than_can_wait_is_answered_429_and_the_rest_is_stored(server: Serve
                 first_refusal.set()
             return answer
 
-    with closing(sqlite3.connect(server.directory / "d.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with ThreadPoolExecutor(len(bodies)) as pool:
+    with closing(connect(server.address)) as other, other.connection(), ThreadPoolExecutor(len(bodies)) as pool:
+        with other.transaction():
             deliveries = [pool.submit(deliver, body) for body in bodies]
             assert first_refusal.wait(60)
-            other.execute("ROLLBACK")
-            answers = [delivery.result() for delivery in deliveries]
+        answers = [delivery.result() for delivery in deliveries]
     stored = [answer for answer in answers if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused

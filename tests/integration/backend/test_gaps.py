@@ -50,7 +50,7 @@ def test_a_gap_outlives_the_backend(server: Server) -> None:
     gap = samples.gap()
     assert deliver(server, gap) == ["stored"]
     server.kill()
-    with Server(server.directory) as again:
+    with Server(server.directory, address=server.address) as again:
         assert again.get(f"/api/v1/gaps/{gap['id']}")["cause"] == gap["cause"]
         assert deliver(again, gap) == ["duplicate"]
 

@@ -10,15 +10,17 @@ import httpx
 import pytest
 
 from integration.backend.server import Server, assert_problem
+from lab.postgres import BOTH, empty_database
 from unit.backend import samples
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all of them: it has to survive them all."""
-    with Server(tmp_path_factory.mktemp("hostile")) as running:
+@pytest.fixture(scope="module", params=BOTH)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all of them, on each database: it has to survive them all."""
+    directory = tmp_path_factory.mktemp("hostile")
+    with empty_database(request, directory) as address, Server(directory, address=address) as running:
         yield running
-    assert "Traceback" not in running.log()
+        assert "Traceback" not in running.log()
 
 
 WORK = "/api/os-1/hw1/202012180"

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,13 +10,17 @@ import httpx
 import pytest
 
 from integration.backend.server import Server, run_program
+from lab.postgres import url_of
 from unit.backend import samples
+from watcher_backend.database_address import DatabaseAddress
+from watcher_backend.storage.opening import connect, open_database
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("DB_URL", "postgresql://watcher:secret@db/watcher", "PostgreSQL is not supported yet"),
+        ("DB_URL", "postgresql://watcher:secret@db:many/watcher", "write / as %2F"),
+        ("WATCHER_DB_PASSWORD_FILE", "/no/such/file", "No such file"),
         ("DB_URL", "sqlite:////no/such/place/d.db", "/no/such/place does not"),
         ("WATCHER_HOST", "", "expected an address"),
         ("WATCHER_PORT", "http", "1 to 65535"),
@@ -59,12 +62,10 @@ def test_help_names_every_setting_and_version_the_release() -> None:
     assert run_program({}, "--version").stdout.startswith("watcher-backend 0.")
 
 
-def test_a_database_of_a_newer_release_is_refused_in_one_line(tmp_path: Path) -> None:
-    with Server(tmp_path):
-        pass
-    with closing(sqlite3.connect(tmp_path / "d.db")) as connection, connection:
-        connection.execute("INSERT INTO schema_migration VALUES (999, 'later', 0)")
-    ended = run_program({"DB_URL": f"sqlite:///{tmp_path}/d.db"})
+def test_a_database_of_a_newer_release_is_refused_in_one_line(address: DatabaseAddress) -> None:
+    with closing(open_database(address)) as database, database.connection():
+        database.execute("INSERT INTO schema_migration VALUES (999, 'later', 0)")
+    ended = run_program({"DB_URL": url_of(address)})
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
     assert "schema version 999" in line
@@ -108,7 +109,7 @@ def test_old_answers_are_in_the_zone_that_is_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_stop_in_the_middle_of_work_it_loses_nothing_and_ends_well(
-    tmp_path: Path, told: signal.Signals
+    tmp_path: Path, address: DatabaseAddress, told: signal.Signals
 ) -> None:
     answered: list[str] = []
     under_way = threading.Event()
@@ -126,7 +127,7 @@ def test_told_to_stop_in_the_middle_of_work_it_loses_nothing_and_ends_well(
                 if len(answered) >= 50:
                     under_way.set()
 
-    with Server(tmp_path) as server:
+    with Server(tmp_path, address=address) as server:
         workers = [threading.Thread(target=work, args=(server,)) for _ in range(4)]
         for worker in workers:
             worker.start()
@@ -136,7 +137,8 @@ def test_told_to_stop_in_the_middle_of_work_it_loses_nothing_and_ends_well(
         for worker in workers:
             worker.join(60)
     assert "Traceback" not in server.log()
-    with closing(sqlite3.connect(tmp_path / "d.db")) as connection:
-        stored = {event_id.hex() for (event_id,) in connection.execute("SELECT event_id FROM event")}
-    assert set(answered) <= stored
     assert not (tmp_path / "d.db-wal").exists(), "the write-ahead log was folded into the file"
+    with closing(connect(address)) as database, database.connection():
+        rows = database.execute("SELECT event_id FROM event").fetchall()
+    stored = {event_id.hex() for (event_id,) in rows}
+    assert set(answered) <= stored

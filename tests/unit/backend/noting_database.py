@@ -1,25 +1,34 @@
-"""A database whose statements a test can count and look at."""
+"""Counting and looking at the statements that a database is asked."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from watcher_backend.storage.database import Cursor, Database
+from watcher_backend.storage.database import Database
 
 
-class NotingDatabase(Database):
-    """Notes the statements that are run."""
+class Statement(NamedTuple):
+    """A statement and the values of its parameters."""
 
-    statements: list[str]
+    sql: str
+    values: Any
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.statements = []
 
-    def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
-        self.statements.append(sql)
-        return super().execute(sql, values)
+class Noted:
+    """Notes the statements that are run from now on; what begins and ends a transaction is not among them."""
 
-    def select(self, query: Any) -> list[tuple[Any, ...]]:
-        self.statements.append(query.sql()[0])
-        return super().select(query)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.statements: list[Statement] = []
+        database._pool.query_hooks.append(self._note)
+
+    def _note(self, event: Any) -> None:
+        if not event.sql.startswith("EXPLAIN"):
+            self.statements.append(Statement(event.sql, event.params))
+
+    def plans(self, prefix: tuple[str, ...] = ("SELECT", "DELETE", "\n", "WITH")) -> list[list[str]]:
+        """Return for each noted statement that begins so the steps that the database would take."""
+        explain = "EXPLAIN QUERY PLAN" if self._database.param == "?" else "EXPLAIN"
+        return [
+            [row[-1].strip() for row in self._database.execute(f"{explain} {sql}", values).fetchall()]
+            for sql, values in list(self.statements)
+            if sql.startswith(prefix)
+        ]

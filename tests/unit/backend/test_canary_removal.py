@@ -1,35 +1,18 @@
 """Removing a canary's events: all of that canary's, nothing of anybody else's, and at no cost to the others."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from unit.backend.noting_database import NotingDatabase
+from unit.backend.noting_database import Noted
 from unit.backend.samples import WORK, gap_record, process_record, version_record
 from watcher_backend import work_queries
 from watcher_backend.ingest import IngestWriter
 from watcher_backend.names import CANARY_CLASS
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
-from watcher_backend.storage.opening import open_database
 from watcher_backend.storage.records import WorkKey
 
 CANARY = WorkKey(CANARY_CLASS, "hw1", 7)
 TABLES = ("work", "source_file", "event", "version", "process", "gap")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "d.db"
-
-
-@pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    opened = open_database(path)
-    yield opened
-    opened.close()
 
 
 def rows(database: Database) -> dict[str, int]:
@@ -96,19 +79,15 @@ def test_a_row_id_that_is_used_again_does_not_bring_the_canary_back(database: Da
     assert changes == [("created",), ("created",)]
 
 
-def test_no_statement_of_a_removal_reads_a_whole_table(path: Path) -> None:
-    open_database(path).close()
-    database = NotingDatabase(path)
-    store = EventStore(database)
+def test_no_statement_of_a_removal_reads_a_whole_table(sqlite_database: Database) -> None:
+    store = EventStore(sqlite_database)
     store.write([version_record(1, work=CANARY), process_record(2)._replace(work=CANARY)])
-    database.statements.clear()
+    noted = Noted(sqlite_database)
     store.remove_canary(7)
-    noted = [sql for sql in database.statements if sql.startswith(("SELECT", "DELETE"))]
-    assert len(noted) == 9
-    for sql in noted:
-        plan = database.execute(f"EXPLAIN QUERY PLAN {sql}", [7] * sql.count("?")).fetchall()
-        assert [step for *_, step in plan if step.startswith("SCAN")] == [], sql
-    database.close()
+    plans = noted.plans()
+    assert len(plans) == 9
+    for steps in plans:
+        assert [step for step in steps if step.startswith("SCAN")] == [], steps
 
 
 def test_what_was_queued_before_the_removal_is_removed_too(database: Database) -> None:

@@ -1,24 +1,13 @@
 """Pages of events: complete, in order of arrival, and found by index."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from unit.backend.noting_database import Noted
 from unit.backend.samples import WORK, process_record, version_record
 from watcher_backend import work_queries
 from watcher_backend.event_queries import EventFilter, event_by_id, events_page
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
-from watcher_backend.storage.opening import open_database
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "d.db")
-    yield opened
-    opened.close()
 
 
 def everything(database: Database, wanted: EventFilter, limit: int) -> list[bytes]:
@@ -94,31 +83,13 @@ def test_an_event_is_found_by_its_id(database: Database) -> None:
     assert event_by_id(database, b"\0" * 16) is None
 
 
-class _Explaining:
-    """A database that notes the query plan of everything that it is asked."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.param = database.param
-        self.plans: list[str] = []
-
-    def execute(self, sql: str, values: Any = ()) -> Any:
-        plan = self._database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
-        self.plans += [step[3] for step in plan]
-        return self._database.execute(sql, values)
-
-    def select(self, query: Any) -> list[tuple[Any, ...]]:
-        sql, values = query.sql()
-        return list(self.execute(sql, values).fetchall())
-
-
-def test_no_query_walks_a_table_that_grows(database: Database) -> None:
-    EventStore(database).write([version_record(1), process_record(2), process_record(3, "run")])
-    explaining: Any = _Explaining(database)
-    work_queries.filenames(explaining, WORK)
-    work_queries.version_times(explaining, WORK, "a.c")
-    work_queries.log_entries(explaining, WORK, "build")
-    event_by_id(explaining, b"\0" * 16)
+def test_no_query_walks_a_table_that_grows(sqlite_database: Database) -> None:
+    EventStore(sqlite_database).write([version_record(1), process_record(2), process_record(3, "run")])
+    noted = Noted(sqlite_database)
+    work_queries.filenames(sqlite_database, WORK)
+    work_queries.version_times(sqlite_database, WORK, "a.c")
+    work_queries.log_entries(sqlite_database, WORK, "build")
+    event_by_id(sqlite_database, b"\0" * 16)
     for wanted in (
         EventFilter(),
         EventFilter(type="run"),
@@ -127,8 +98,8 @@ def test_no_query_walks_a_table_that_grows(database: Database) -> None:
         EventFilter("os-1", "hw1", 202012180, "run"),
         EventFilter(student_id=202012180),
     ):
-        events_page(explaining, wanted, 0, 10)
-    walked = {step.split()[1] for step in explaining.plans if step.startswith("SCAN")}
+        events_page(sqlite_database, wanted, 0, 10)
+    walked = {step.split()[1] for plan in noted.plans() for step in plan if step.startswith("SCAN")}
     # Only what a query has made itself, from rows that an index found, may be walked.
     assert {name for name in walked if not name.startswith("(subquery")} == {
         "this_work",

@@ -1,27 +1,16 @@
 """Pages of gaps: complete, in order of arrival, what overlaps a time, and found by index."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 
-from unit.backend.noting_database import NotingDatabase
+from unit.backend.noting_database import Noted
 from unit.backend.samples import ORIGIN, gap_record, version_record
 from watcher_backend.gap_queries import GapFilter, gap_by_id, gaps_page
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
-from watcher_backend.storage.opening import open_database
 from watcher_backend.storage.records import GapRecord
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[NotingDatabase]:
-    open_database(tmp_path / "d.db").close()
-    noting = NotingDatabase(tmp_path / "d.db")
-    yield noting
-    noting.close()
 
 
 def everything(database: Database, wanted: GapFilter, limit: int) -> list[bytes]:
@@ -155,25 +144,17 @@ def test_a_gap_is_found_by_its_id(database: Database) -> None:
     assert gap_by_id(database, event.event_id) is None
 
 
-def plans(database: NotingDatabase) -> list[str]:
-    """Return the steps of everything that the database has been asked, as it would take them."""
-    steps: list[str] = []
-    for sql in list(database.statements):
-        values = [1] * sql.count("?")
-        steps += [step for *_, step in database.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()]
-    return steps
-
-
-def plan(database: NotingDatabase, wanted: GapFilter, after_row: int = 0) -> list[str]:
-    database.statements.clear()
+def plan(database: Database, wanted: GapFilter, after_row: int = 0) -> list[str]:
+    """Return the steps that a page would take, all of its statements'."""
+    noted = Noted(database)
     gaps_page(database, wanted, after_row, 10)
-    return plans(database)
+    return [step for steps in noted.plans() for step in steps]
 
 
-def test_no_query_walks_the_table_or_an_index_from_end_to_end(database: NotingDatabase) -> None:
-    EventStore(database).write(various_gaps())
+def test_no_query_walks_the_table_or_an_index_from_end_to_end(sqlite_database: Database) -> None:
+    EventStore(sqlite_database).write(various_gaps())
     for wanted in WANTED:
-        steps = plan(database, wanted)
+        steps = plan(sqlite_database, wanted)
         assert steps
         for step in steps:
             assert step.startswith(("SEARCH", "USE TEMP B-TREE", "CORRELATED LIST SUBQUERY")), (wanted, step)
@@ -196,22 +177,22 @@ def test_no_query_walks_the_table_or_an_index_from_end_to_end(database: NotingDa
     ],
 )
 def test_a_page_is_found_by_the_index_that_narrows_most(
-    database: NotingDatabase, wanted: GapFilter, searched: str
+    sqlite_database: Database, wanted: GapFilter, searched: str
 ) -> None:
-    EventStore(database).write(various_gaps())
-    assert any(searched in step for step in plan(database, wanted)), plan(database, wanted)
+    EventStore(sqlite_database).write(various_gaps())
+    assert any(searched in step for step in plan(sqlite_database, wanted)), plan(sqlite_database, wanted)
 
 
-def test_further_pages_of_a_time_are_not_sorted_again(database: NotingDatabase) -> None:
-    EventStore(database).write(various_gaps())
-    assert "USE TEMP B-TREE FOR ORDER BY" in plan(database, GapFilter(since=20))
-    assert "USE TEMP B-TREE FOR ORDER BY" not in plan(database, GapFilter(since=20), after_row=5)
+def test_further_pages_of_a_time_are_not_sorted_again(sqlite_database: Database) -> None:
+    EventStore(sqlite_database).write(various_gaps())
+    assert "USE TEMP B-TREE FOR ORDER BY" in plan(sqlite_database, GapFilter(since=20))
+    assert "USE TEMP B-TREE FOR ORDER BY" not in plan(sqlite_database, GapFilter(since=20), after_row=5)
 
 
-def test_one_gap_is_found_by_index(database: NotingDatabase) -> None:
-    EventStore(database).write(various_gaps())
-    database.statements.clear()
-    gap_by_id(database, b"\0" * 16)
-    searched = plans(database)
+def test_one_gap_is_found_by_index(sqlite_database: Database) -> None:
+    EventStore(sqlite_database).write(various_gaps())
+    noted = Noted(sqlite_database)
+    gap_by_id(sqlite_database, b"\0" * 16)
+    [searched] = noted.plans()
     assert any("(event_id=?)" in step for step in searched), searched
     assert all(step.startswith("SEARCH") for step in searched), searched

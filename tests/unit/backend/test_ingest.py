@@ -1,31 +1,26 @@
 """The group-committing writer: nothing is answered that is not stored, and nobody waits for ever."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, contextmanager
 
 import pytest
 
 from unit.backend.samples import version_record
+from watcher_backend.database_address import DatabaseAddress
 from watcher_backend.ingest import IngestWriter, QueueFullError, StorageUnavailableError
-from watcher_backend.storage import database as database_module
+from watcher_backend.storage import postgres, sqlite
 from watcher_backend.storage.database import Database
-from watcher_backend.storage.opening import open_database
+from watcher_backend.storage.opening import connect, open_database
 from watcher_backend.storage.records import EventRecord
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "d.db"
-
-
-@pytest.fixture
-def database(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_SECONDS", 0.1)
-    opened = open_database(path)
+def database(address: DatabaseAddress, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_SECONDS", 0.1)
+    opened = open_database(address)
     yield opened
     opened.close()
 
@@ -38,20 +33,21 @@ def writer(database: Database) -> Iterator[IngestWriter]:
     assert running.stop(10)
 
 
-def stored(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        number: int = connection.execute("SELECT count(*) FROM event").fetchone()[0]
-        return number
+def stored(database: Database) -> int:
+    with database.connection():
+        row = database.execute("SELECT count(*) FROM event").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
-def held(path: Path) -> sqlite3.Connection:
-    """Return a connection that keeps everyone else from writing."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return connection
+@contextmanager
+def held(address: DatabaseAddress) -> Iterator[None]:
+    """Keep everyone else from writing, as another program with the same database may."""
+    with closing(connect(address)) as other, other.connection(), other.transaction():
+        yield
 
 
-def test_every_request_learns_of_its_own_events(writer: IngestWriter, path: Path) -> None:
+def test_every_request_learns_of_its_own_events(writer: IngestWriter, database: Database) -> None:
     repeated = version_record(1)
 
     async def run() -> None:
@@ -63,10 +59,10 @@ def test_every_request_learns_of_its_own_events(writer: IngestWriter, path: Path
         assert list(outcomes) == [[True, True], [True, False], []]
 
     asyncio.run(run())
-    assert stored(path) == 3
+    assert stored(database) == 3
 
 
-def test_requests_that_wait_together_share_a_transaction(database: Database, path: Path) -> None:
+def test_requests_that_wait_together_share_a_transaction(database: Database) -> None:
     groups: list[int] = []
     writer = IngestWriter(database, on_commit=lambda events, seconds: groups.append(events))
 
@@ -81,17 +77,19 @@ def test_requests_that_wait_together_share_a_transaction(database: Database, pat
     assert groups == [50]
 
 
-def test_a_database_that_refuses_fails_the_requests_and_not_the_writer(writer: IngestWriter, path: Path) -> None:
+def test_a_database_that_refuses_fails_the_requests_and_not_the_writer(
+    writer: IngestWriter, database: Database, address: DatabaseAddress
+) -> None:
     async def run() -> None:
-        with closing(held(path)), pytest.raises(StorageUnavailableError, match="locked"):
+        with held(address), pytest.raises(StorageUnavailableError, match=r"locked|lock timeout"):
             await writer.store([version_record(1)])
         assert await writer.store([version_record(2)]) == [True]
 
     asyncio.run(run())
-    assert stored(path) == 1
+    assert stored(database) == 1
 
 
-def test_one_requests_impossible_events_do_not_fail_the_others(database: Database, path: Path) -> None:
+def test_one_requests_impossible_events_do_not_fail_the_others(database: Database) -> None:
     writer = IngestWriter(database)
 
     async def run() -> list[object]:
@@ -111,10 +109,10 @@ def test_one_requests_impossible_events_do_not_fail_the_others(database: Databas
     assert (first, fourth) == ([True], [True])
     assert isinstance(second, Exception)
     assert isinstance(third, Exception)
-    assert stored(path) == 2
+    assert stored(database) == 2
 
 
-def test_more_than_the_queue_holds_is_refused_and_never_stored(database: Database, path: Path) -> None:
+def test_more_than_the_queue_holds_is_refused_and_never_stored(database: Database) -> None:
     writer = IngestWriter(database, capacity=10)
 
     async def run() -> None:
@@ -129,10 +127,10 @@ def test_more_than_the_queue_holds_is_refused_and_never_stored(database: Databas
 
     asyncio.run(run())
     assert writer.stop(10)
-    assert stored(path) == 23
+    assert stored(database) == 23
 
 
-def test_stopping_writes_what_waits_and_refuses_what_comes(database: Database, path: Path) -> None:
+def test_stopping_writes_what_waits_and_refuses_what_comes(database: Database) -> None:
     writer = IngestWriter(database)
 
     async def run() -> None:
@@ -147,18 +145,17 @@ def test_stopping_writes_what_waits_and_refuses_what_comes(database: Database, p
 
     asyncio.run(run())
     assert not writer.alive
-    assert stored(path) == 1
+    assert stored(database) == 1
 
 
-def test_a_client_that_leaves_takes_nobody_with_it(writer: IngestWriter, path: Path) -> None:
+def test_a_client_that_leaves_takes_nobody_with_it(writer: IngestWriter, address: DatabaseAddress) -> None:
     async def run() -> None:
-        with closing(held(path)) as lock:
+        with held(address):
             gone = asyncio.ensure_future(writer.store([version_record(1)]))
             await asyncio.sleep(0)
             gone.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await gone
-            lock.execute("ROLLBACK")
         assert await writer.store([version_record(2)]) == [True]
 
     asyncio.run(run())

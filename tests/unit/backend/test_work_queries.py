@@ -1,22 +1,9 @@
 """One work's files, versions and logs."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from unit.backend.samples import WORK, process_record, version_record
 from watcher_backend import work_queries
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.event_store import EventStore
-from watcher_backend.storage.opening import open_database
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "d.db")
-    yield opened
-    opened.close()
 
 
 def test_files_and_versions_are_listed_for_that_work_only(database: Database) -> None:

@@ -1,16 +1,12 @@
-"""The database: peewee's pool of SQLite connections behind the few calls that this program makes."""
+"""The database: peewee's pool of connections behind the few calls that this program makes.
 
+What differs between SQLite and PostgreSQL stands in `sqlite` and `postgres`, and nowhere else.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, Protocol
-
-from playhouse.pool import PooledSqliteDatabase
-
-BUSY_TIMEOUT_SECONDS = 5
-
-# One connection a reading thread (anyio's pool has 40), one for the writer, a few for probes.
-_MAX_CONNECTIONS = 48
+from typing import Any, ClassVar, Protocol
 
 
 class Cursor(Protocol):
@@ -23,36 +19,23 @@ class Cursor(Protocol):
         """Return all rows that are left; for INSERT … RETURNING this is what completes the statement."""
 
 
-class Database:
+class Database(ABC):
     """A pool of connections, one a thread at a time.
 
     peewee carries no types; this class is the seam between it and the typed rest. All methods raise
-    peewee.PeeweeException (OperationalError where the file is full, locked, read-only or gone).
+    peewee.PeeweeException (OperationalError where the database is full, locked, read-only or gone).
     """
 
-    def __init__(self, path: Path) -> None:
-        """Prepare; nothing is opened before the first statement."""
-        self._pool: Any = PooledSqliteDatabase(
-            str(path),
-            max_connections=_MAX_CONNECTIONS,
-            timeout=BUSY_TIMEOUT_SECONDS,
-            # The pool hands a connection from thread to thread, never to two at once.
-            check_same_thread=False,
-            # The writer keeps a statement for each number of rows.
-            cached_statements=512,
-            pragmas=[
-                ("busy_timeout", BUSY_TIMEOUT_SECONDS * 1000),
-                # Readers do not wait for the writer, and the other way round.
-                ("journal_mode", "wal"),
-                # A commit that was answered must survive a power failure, not only a crash of the program.
-                ("synchronous", "full"),
-                ("foreign_keys", 1),
-                # Pages. Four times the default: whoever commits when the log is full waits for its folding.
-                ("wal_autocheckpoint", 4000),
-                ("cache_size", -16 * 1024),  # KiB a connection
-            ],
-        )
-        self.param: str = self._pool.param
+    # What stands for a value in a statement.
+    param: ClassVar[str]
+    # The words of the schema that the two databases have different ones for; see `schema`.
+    words: ClassVar[dict[str, str]]
+    # An expression: the last row id that table event ever gave out, 0 for none.
+    last_event_row: ClassVar[str]
+
+    def __init__(self, pool: Any) -> None:
+        """Take peewee's pool; nothing is opened before the first statement."""
+        self._pool = pool
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> Cursor:
         """Run one statement, `param` standing for each value."""
@@ -68,10 +51,52 @@ class Database:
         context: AbstractContextManager[object] = self._pool.connection_context()
         return context
 
-    def transaction(self) -> AbstractContextManager[object]:
-        """Begin a writing transaction; commit it at the end, or roll it back where an exception passes."""
-        context: AbstractContextManager[object] = self._pool.atomic("IMMEDIATE")
-        return context
+    def schema(self, statement: str) -> str:
+        """Return a statement that makes or changes a table, its {words} in this database's language."""
+        return statement.format_map(self.words)
+
+    @abstractmethod
+    def transaction(self, *, patient: bool = False) -> AbstractContextManager[object]:
+        """Begin the one writing transaction; commit it at the end, or roll it back where an exception passes.
+
+        There is one at a time, whoever writes, in this process or another; what the one before wrote is seen.
+        patient: wait for the others as long as they take, where this database can.
+        """
+
+    @abstractmethod
+    def insert(self, table: str, columns: tuple[str, ...], values: Sequence[object]) -> None:
+        """Insert rows, their values one after the other, in this order."""
+
+    @abstractmethod
+    def note_event_row(self, row: int) -> None:
+        """Make `last_event_row` this; the transaction's rows have been given out by hand."""
+
+    @abstractmethod
+    def pieces(self, total: int) -> Sequence[tuple[int, int]]:
+        """Cut ``total`` values into (start, count) pieces that `among` can ask for at a time."""
+
+    @abstractmethod
+    def among(self, column: str, count: int) -> str:
+        """Return the condition that a column holds one of ``count`` values, passed as `listed` has them."""
+
+    @abstractmethod
+    def listed(self, values: Sequence[object]) -> Sequence[object]:
+        """Return the parameters that stand for a list of values in an `among`."""
+
+    @abstractmethod
+    def of_each(self, table: str, rows: str) -> str:
+        """Return the join that finds, as ``found``, rows of a table for each row of what stands before it.
+
+        rows: a query for their ids that is bounded, by an index and a limit, for each.
+        """
+
+    @abstractmethod
+    def through(self, index: str | None) -> str:
+        """Return what makes a query walk a table through an index, None: in order of its rows."""
+
+    @abstractmethod
+    def first_then(self, join: str, condition: str) -> str:
+        """Return an inner join whose left side stays the outer one."""
 
     def answers(self) -> bool:
         """Return whether the database can be read and has a schema."""

@@ -1,6 +1,6 @@
 """Writing events: one transaction for many, each event id stored once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from watcher_backend.names import CANARY_CLASS
@@ -23,21 +23,21 @@ _GAP_COLUMNS = (
     "cause", "files_seen", "files_recovered", "events_lost", "detail",
 )  # fmt: skip
 
-# Rows in one statement. Few statements matter more than fast ones: at each the driver gives up the
-# interpreter's lock, and gets it back only when a request's handling lets it go. So up to _EXACT rows have a
-# statement of just that size, kept prepared; above, powers of two. 256 rows of 20 columns stay below
-# SQLite's 32,766 parameters.
-_CHUNKS = (256, 128, 64)
-_EXACT = 63
-
 
 class EventStore:
-    """Writes groups of events. Used by one thread at a time."""
+    """Writes groups of events. Used by one thread at a time.
+
+    Others may write to the same database, each in its own transaction: what this store remembers is compared
+    with what they did since at the beginning of each transaction.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids = RowIds(database)
         self._changes = FileChanges(database)
+        # The last event and the number of removals that what is remembered takes account of.
+        self._known_event = 0
+        self._known_removals = 0
 
     def write(self, records: Sequence[Record]) -> list[bool]:
         """Store the events in one transaction; return for each whether it is new.
@@ -46,15 +46,18 @@ class EventStore:
 
         Raises peewee.PeeweeException where the database refuses; nothing is stored then.
         """
+        if not records:
+            return []
         try:
             with self._database.transaction():
-                outcomes = self._write(records)
+                outcomes, last_event = self._write(records)
         except BaseException:
             self._ids.rollback()
             self._changes.rollback()
             raise
         self._ids.commit()
         self._changes.commit()
+        self._known_event = last_event
         return outcomes
 
     def remove_canary(self, student_id: int) -> int:
@@ -76,26 +79,32 @@ class EventStore:
             )
             if not works:
                 return len(gaps)
-            of_works = ", ".join([param] * len(works))
-            files = self._ids_of(f"SELECT id FROM source_file WHERE work IN ({of_works})", works)
-            events = f"SELECT id FROM event WHERE work IN ({of_works})"
-            removed = len(self._ids_of(events, works))
+            among, listed = self._database.among, self._database.listed
+            of_works = listed(works)
+            files = self._ids_of(f"SELECT id FROM source_file WHERE {among('work', len(works))}", of_works)
+            events = f"SELECT id FROM event WHERE {among('work', len(works))}"
+            removed = len(self._ids_of(events, of_works))
             for table in ("version", "process"):
-                self._database.execute(f"DELETE FROM {table} WHERE id IN ({events})", works)
+                self._database.execute(f"DELETE FROM {table} WHERE id IN ({events})", of_works)
             for table in ("event", "source_file"):
-                self._database.execute(f"DELETE FROM {table} WHERE work IN ({of_works})", works)
-            self._database.execute(f"DELETE FROM work WHERE id IN ({of_works})", works)
-        # Row ids of works and files are used again: what is remembered of these must not pass to others.
+                self._database.execute(f"DELETE FROM {table} WHERE {among('work', len(works))}", of_works)
+            self._database.execute(f"DELETE FROM work WHERE {among('id', len(works))}", of_works)
+            # The other writers remember these rows, too.
+            [removals] = self._ids_of("UPDATE removals SET number = number + 1 RETURNING number", ())
+        # SQLite uses row ids of works and files again: what is remembered of these must not pass to others.
         self._ids.forget(works)
         self._changes.forget(files)
+        if removals == self._known_removals + 1:
+            self._known_removals = removals
         return len(gaps) + removed
 
     def _ids_of(self, sql: str, values: Sequence[object]) -> list[int]:
         return [row for (row,) in self._database.execute(sql, values).fetchall()]
 
-    def _write(self, records: Sequence[Record]) -> list[bool]:
-        seen, last_id = self._already_stored([record.event_id for record in records])
-        next_id = last_id + 1
+    def _write(self, records: Sequence[Record]) -> tuple[list[bool], int]:
+        """Return for each record whether it is new, and the last event's row."""
+        seen, last_event = self._begin([record.event_id for record in records])
+        next_id = last_event + 1
         outcomes: list[bool] = []
         events: list[object] = []
         versions: list[object] = []
@@ -135,11 +144,14 @@ class EventStore:
             else:
                 processes += (next_id, work, record.type, record.occurred_at, *detail)
             next_id += 1
-        self._insert("event", _EVENT_COLUMNS, events)
-        self._insert("version", _VERSION_COLUMNS, versions)
-        self._insert("process", _PROCESS_COLUMNS, processes)
-        self._insert("gap", _GAP_COLUMNS, gaps)
-        return outcomes
+        insert = self._database.insert
+        if events:
+            insert("event", _EVENT_COLUMNS, events)
+            self._database.note_event_row(next_id - 1)
+        insert("version", _VERSION_COLUMNS, versions)
+        insert("process", _PROCESS_COLUMNS, processes)
+        insert("gap", _GAP_COLUMNS, gaps)
+        return outcomes, next_id - 1
 
     def _is_the_same_deletion(self, record: Record) -> bool:
         """Whether an agent found a file gone that another has seen being deleted.
@@ -162,52 +174,38 @@ class EventStore:
             return self._changes.saved(file, occurred_at)
         return version.change
 
-    def _already_stored(self, event_ids: Sequence[bytes]) -> tuple[set[bytes], int]:
-        """Return those of the ids that are stored, and the last row id that was given out."""
+    def _begin(self, event_ids: Sequence[bytes]) -> tuple[set[bytes], int]:
+        """Return those of the ids that are stored, and the last event's row.
+
+        After this, what is remembered takes account of what others wrote before this transaction.
+        """
         stored: set[bytes] = set()
-        last_id = 0
-        for start, count in _chunks(len(event_ids)):
+        last_event = removals = 0
+        for start, count in self._database.pieces(len(event_ids)):
             # Once for each table: the driver of some Pythons warns of parameters with numbers.
-            asked = [*event_ids[start : start + count]] * 2
-            cursor = self._database.execute(_lookup_statement(count, self._database.param), asked)
-            for event_id, last in cursor.fetchall():
+            asked = self._database.listed(event_ids[start : start + count])
+            among = self._database.among("event_id", count)
+            cursor = self._database.execute(
+                _lookup_statement(among, self._database.last_event_row), [*asked, *asked]
+            )
+            for event_id, last, number in cursor.fetchall():
                 if event_id is None:
-                    last_id = last
+                    last_event, removals = last, number
                 else:
                     stored.add(bytes(event_id))
-        return stored, last_id
-
-    def _insert(self, table: str, columns: tuple[str, ...], values: Sequence[object]) -> None:
-        width = len(columns)
-        for start, count in _chunks(len(values) // width):
-            self._database.execute(
-                _insert_statement(table, columns, count, self._database.param),
-                values[start * width : (start + count) * width],
-            )
+        if removals != self._known_removals:
+            self._ids.clear()
+            self._changes.clear()
+        elif last_event != self._known_event:
+            self._changes.learn(self._known_event, last_event)
+        self._known_event, self._known_removals = last_event, removals
+        return stored, last_event
 
 
-def _chunks(total: int) -> Iterator[tuple[int, int]]:
-    """Cut ``total`` rows into (start, count) pieces of the sizes that statements are made for."""
-    start = 0
-    for size in _CHUNKS:
-        while total - start >= size:
-            yield start, size
-            start += size
-    if start < total:
-        yield start, total - start
-
-
-@lru_cache(maxsize=4 * (_EXACT + len(_CHUNKS)))
-def _insert_statement(table: str, columns: tuple[str, ...], rows: int, param: str) -> str:
-    row = f"({', '.join([param] * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
-
-
-@lru_cache(maxsize=_EXACT + len(_CHUNKS))
-def _lookup_statement(count: int, param: str) -> str:
-    asked = ", ".join([param] * count)
+@lru_cache(maxsize=128)
+def _lookup_statement(among: str, last_event_row: str) -> str:
     return (
-        "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'event'"
-        f" UNION ALL SELECT event_id, NULL FROM event WHERE event_id IN ({asked})"
-        f" UNION ALL SELECT event_id, NULL FROM gap WHERE event_id IN ({asked})"
+        f"SELECT NULL, {last_event_row}, (SELECT number FROM removals)"
+        f" UNION ALL SELECT event_id, NULL, NULL FROM event WHERE {among}"
+        f" UNION ALL SELECT event_id, NULL, NULL FROM gap WHERE {among}"
     )

@@ -19,7 +19,7 @@ _END_OF_TIME = 2**63 - 1
 
 
 class FileChanges:
-    """Knows the latest version of recently written files. For one writer, inside its transaction.
+    """Knows the latest version of recently written files. To be used inside the one writing transaction.
 
     After the transaction `commit` or `rollback` must be called, as for the row ids.
     """
@@ -65,6 +65,27 @@ class FileChanges:
     def rollback(self) -> None:
         """Forget what the transaction did not store."""
         self._pending.clear()
+
+    def learn(self, after: int, last: int) -> None:
+        """Take notice of the versions that others committed: those of the events after one row up to another."""
+        if not self._committed:
+            return
+        if last - after > self._capacity:
+            self.clear()
+            return
+        param = self._database.param
+        rows = self._database.execute(
+            f"SELECT file, occurred_at, id, change FROM version WHERE id > {param} AND id <= {param}",
+            (after, last),
+        ).fetchall()
+        for file, *version in rows:
+            known = self._committed.get(file)
+            if known is not None:
+                self._committed[file] = max(known, _Latest(*version))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._committed.clear()
 
     def forget(self, files: Iterable[int]) -> None:
         """Forget files that were removed; to be called between transactions."""

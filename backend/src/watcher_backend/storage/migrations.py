@@ -1,6 +1,7 @@
 """The schema, as the ordered list of steps that led to it.
 
-A released step is never edited: databases in the field have run it. A change is a new step at the end.
+A released step is never edited: databases in the field have run it. A change is a new step at the end, and both
+databases run it: the words in braces are what they call the same thing (`sqlite` and `postgres` list them).
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ class Migration:
     statements: Sequence[str]
 
 
-# Times are microseconds since 1970-01-01T00:00:00 UTC. STRICT, so that no value of another type gets in.
+# Times are microseconds since 1970-01-01T00:00:00 UTC.
 MIGRATIONS: Sequence[Migration] = (
     Migration(
         1,
@@ -32,86 +33,86 @@ MIGRATIONS: Sequence[Migration] = (
             # One student's work on one assignment.
             """
             CREATE TABLE work (
-                id INTEGER PRIMARY KEY,
-                class_div TEXT NOT NULL,
-                hw_name TEXT NOT NULL,
-                student_id INTEGER NOT NULL,
+                id {key},
+                class_div {text} NOT NULL,
+                hw_name {text} NOT NULL,
+                student_id {integer} NOT NULL,
                 UNIQUE (class_div, hw_name, student_id)
-            ) STRICT
+            ){strict}
             """,
             "CREATE INDEX work_student ON work (student_id)",
             """
             CREATE TABLE source_file (
-                id INTEGER PRIMARY KEY,
-                work INTEGER NOT NULL REFERENCES work (id),
-                filename TEXT NOT NULL,
+                id {key},
+                work {integer} NOT NULL REFERENCES work (id),
+                filename {text} NOT NULL,
                 UNIQUE (work, filename)
-            ) STRICT
+            ){strict}
             """,
             # An agent of one release on one node during one boot; kept apart because a row of event would
             # otherwise repeat a hundred bytes.
             """
             CREATE TABLE origin (
-                id INTEGER PRIMARY KEY,
-                agent TEXT NOT NULL,
-                node TEXT NOT NULL,
-                release TEXT NOT NULL,
-                boot_id TEXT NOT NULL,
+                id {key},
+                agent {text} NOT NULL,
+                node {text} NOT NULL,
+                release {text} NOT NULL,
+                boot_id {text} NOT NULL,
                 UNIQUE (node, agent, release, boot_id)
-            ) STRICT
+            ){strict}
             """,
-            # AUTOINCREMENT: the id is the order of arrival and a reader's cursor, so it is never used again.
+            # The id is the order of arrival and a reader's cursor, so it is never used again.
             """
             CREATE TABLE event (
-                id INTEGER PRIMARY KEY AUTOINCREMENT,
-                event_id BLOB NOT NULL UNIQUE,
-                type TEXT NOT NULL CHECK (type IN ('snapshot', 'build', 'run')),
-                work INTEGER NOT NULL REFERENCES work (id),
-                occurred_at INTEGER NOT NULL,
-                received_at INTEGER NOT NULL,
-                origin INTEGER REFERENCES origin (id),
-                sequence INTEGER
-            ) STRICT
+                id {arrival_key},
+                event_id {blob} NOT NULL UNIQUE,
+                type {text} NOT NULL CHECK (type IN ('snapshot', 'build', 'run')),
+                work {integer} NOT NULL REFERENCES work (id),
+                occurred_at {integer} NOT NULL,
+                received_at {integer} NOT NULL,
+                origin {integer} REFERENCES origin (id),
+                sequence {integer}
+            ){strict}
             """,
             # Pages of one work's events in order of arrival, filtered by type inside the index.
             "CREATE INDEX event_work ON event (work, id, type)",
             """
             CREATE TABLE version (
-                id INTEGER PRIMARY KEY REFERENCES event (id),
-                file INTEGER NOT NULL REFERENCES source_file (id),
-                occurred_at INTEGER NOT NULL,
-                change TEXT NOT NULL CHECK (change IN ('created', 'modified', 'deleted')),
-                size INTEGER NOT NULL,
-                sha256 BLOB,
-                snapshot_path TEXT,
-                content_omitted TEXT,
-                recovered INTEGER NOT NULL
-            ) STRICT
+                id {given_key} REFERENCES event (id),
+                file {integer} NOT NULL REFERENCES source_file (id),
+                occurred_at {integer} NOT NULL,
+                change {text} NOT NULL CHECK (change IN ('created', 'modified', 'deleted')),
+                size {integer} NOT NULL,
+                sha256 {blob},
+                snapshot_path {text},
+                content_omitted {text},
+                recovered {boolean} NOT NULL
+            ){strict}
             """,
             # size is in it so that sums over a file's history never touch the table.
             "CREATE INDEX version_file ON version (file, occurred_at, size)",
             """
             CREATE TABLE process (
-                id INTEGER PRIMARY KEY REFERENCES event (id),
-                work INTEGER NOT NULL REFERENCES work (id),
-                kind TEXT NOT NULL CHECK (kind IN ('build', 'run')),
-                occurred_at INTEGER NOT NULL,
-                hostname TEXT,
-                pid INTEGER,
-                started_at INTEGER,
-                process_type TEXT,
-                binary_path TEXT NOT NULL,
-                argv TEXT,
-                cmdline TEXT,
-                argv_truncated INTEGER NOT NULL,
-                cwd TEXT NOT NULL,
-                target_path TEXT NOT NULL,
-                exit_code INTEGER,
-                signal INTEGER,
-                core_dumped INTEGER NOT NULL,
-                replaced_by_exec INTEGER NOT NULL,
-                already_running INTEGER NOT NULL
-            ) STRICT
+                id {given_key} REFERENCES event (id),
+                work {integer} NOT NULL REFERENCES work (id),
+                kind {text} NOT NULL CHECK (kind IN ('build', 'run')),
+                occurred_at {integer} NOT NULL,
+                hostname {text},
+                pid {integer},
+                started_at {integer},
+                process_type {text},
+                binary_path {text} NOT NULL,
+                argv {text},
+                cmdline {text},
+                argv_truncated {boolean} NOT NULL,
+                cwd {text} NOT NULL,
+                target_path {text} NOT NULL,
+                exit_code {integer},
+                signal {integer},
+                core_dumped {boolean} NOT NULL,
+                replaced_by_exec {boolean} NOT NULL,
+                already_running {boolean} NOT NULL
+            ){strict}
             """,
             "CREATE INDEX process_work ON process (work, kind, occurred_at)",
         ),
@@ -120,27 +121,27 @@ MIGRATIONS: Sequence[Migration] = (
         2,
         "gaps, and processes whose hostname is another student's",
         (
-            # A table of its own: a gap is of no work on an assignment. AUTOINCREMENT as in event. The causes are
+            # A table of its own: a gap is of no work on an assignment. The id is as in event. The causes are
             # the wire contract's and not repeated here: another one must not cost a new table.
             """
             CREATE TABLE gap (
-                id INTEGER PRIMARY KEY AUTOINCREMENT,
-                event_id BLOB NOT NULL UNIQUE,
-                class_div TEXT,
-                student_id INTEGER,
-                started_at INTEGER,
-                occurred_at INTEGER NOT NULL,
-                received_at INTEGER NOT NULL,
-                origin INTEGER NOT NULL REFERENCES origin (id),
-                sequence INTEGER NOT NULL,
-                cause TEXT NOT NULL,
-                files_seen INTEGER,
-                files_recovered INTEGER,
-                events_lost INTEGER,
-                detail TEXT,
+                id {arrival_key},
+                event_id {blob} NOT NULL UNIQUE,
+                class_div {text},
+                student_id {integer},
+                started_at {integer},
+                occurred_at {integer} NOT NULL,
+                received_at {integer} NOT NULL,
+                origin {integer} NOT NULL REFERENCES origin (id),
+                sequence {integer} NOT NULL,
+                cause {text} NOT NULL,
+                files_seen {integer},
+                files_recovered {integer},
+                events_lost {integer},
+                detail {text},
                 CHECK ((class_div IS NULL) = (student_id IS NULL)),
                 CHECK (started_at IS NULL OR started_at <= occurred_at)
-            ) STRICT
+            ){strict}
             """,
             # Each gives pages in order of arrival; NULL students are in the first, too: the gaps of whole nodes.
             "CREATE INDEX gap_student ON gap (student_id, id, class_div)",
@@ -149,30 +150,41 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX gap_cause ON gap (cause, id)",
             # What lasted into an interval. started_at is in it so that the others never touch the table.
             "CREATE INDEX gap_time ON gap (occurred_at, started_at)",
-            "ALTER TABLE process ADD COLUMN hostname_forged INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE process ADD COLUMN hostname_forged {boolean} NOT NULL DEFAULT {false}",
+        ),
+    ),
+    Migration(
+        3,
+        "replicas that write in turn",
+        (
+            # How often rows were removed, so that a writer notices when what it remembers of them is void.
+            "CREATE TABLE removals (number {integer} NOT NULL){strict}",
+            "INSERT INTO removals (number) VALUES (0)",
         ),
     ),
 )
 
 SCHEMA_VERSION = MIGRATIONS[-1].version
 
+_SCHEMA_MIGRATION = """
+            CREATE TABLE IF NOT EXISTS schema_migration (
+                version {given_key},
+                purpose {text} NOT NULL,
+                applied_at {integer} NOT NULL
+            )
+            """
+
 
 def migrate(database: Database) -> None:
     """Run the steps that this database has not seen, all in one transaction.
 
+    Of replicas that start together one runs them, and the others wait for it.
+
     Raises NewerSchemaError, and changes nothing, where the database knows a version that this release does
     not.
     """
-    with database.transaction():
-        database.execute(
-            """
-            CREATE TABLE IF NOT EXISTS schema_migration (
-                version INTEGER PRIMARY KEY,
-                purpose TEXT NOT NULL,
-                applied_at INTEGER NOT NULL
-            )
-            """
-        )
+    with database.transaction(patient=True):
+        database.execute(database.schema(_SCHEMA_MIGRATION))
         present = schema_version(database)
         if present > SCHEMA_VERSION:
             raise NewerSchemaError(
@@ -181,9 +193,10 @@ def migrate(database: Database) -> None:
             )
         for migration in MIGRATIONS[present:]:
             for statement in migration.statements:
-                database.execute(statement)
+                database.execute(database.schema(statement))
+            param = database.param
             database.execute(
-                "INSERT INTO schema_migration (version, purpose, applied_at) VALUES (?, ?, ?)",
+                f"INSERT INTO schema_migration (version, purpose, applied_at) VALUES ({param}, {param}, {param})",
                 (migration.version, migration.purpose, now_micros()),
             )
 

@@ -119,6 +119,17 @@ class Gap(Table):
     detail = TextField(null=True)
 
 
+class Removals(Table):
+    """One row: how often rows were removed."""
+
+    number = BigIntegerField()
+
+    class Meta:
+        """peewee's options."""
+
+        primary_key = False
+
+
 class SchemaMigration(Table):
     """A migration step that this database has run."""
 
@@ -127,4 +138,6 @@ class SchemaMigration(Table):
     applied_at = BigIntegerField()
 
 
-ALL_TABLES: tuple[type[Table], ...] = (Work, SourceFile, Origin, Event, Version, Process, Gap, SchemaMigration)
+ALL_TABLES: tuple[type[Table], ...] = (
+    Work, SourceFile, Origin, Event, Version, Process, Gap, Removals, SchemaMigration,
+)  # fmt: skip

@@ -37,13 +37,16 @@ class _RecentIds(Generic[_Key]):
     def rollback(self) -> None:
         self._pending.clear()
 
+    def clear(self) -> None:
+        self._committed.clear()
+
     def forget(self, removed: Callable[[_Key, int], bool]) -> None:
         for key in [key for key, row in self._committed.items() if removed(key, row)]:
             del self._committed[key]
 
 
 class RowIds:
-    """Finds or makes the rows that events refer to. For one writer, inside its transaction.
+    """Finds or makes the rows that events refer to. To be used inside the one writing transaction.
 
     After the transaction `commit` or `rollback` must be called: an id made in a transaction that was rolled
     back names nothing.
@@ -81,6 +84,11 @@ class RowIds:
         """Forget what the transaction found."""
         for ids in (self._works, self._files, self._origins):
             ids.rollback()
+
+    def clear(self) -> None:
+        """Forget everything; to be called before the transaction has found anything."""
+        for ids in (self._works, self._files, self._origins):
+            ids.clear()
 
     def forget(self, works: Collection[int]) -> None:
         """Forget works that were removed, and their files; to be called between transactions."""

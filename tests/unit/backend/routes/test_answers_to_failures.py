@@ -11,22 +11,22 @@ from fastapi import FastAPI
 
 from watcher_backend import work_queries
 from watcher_backend.app import create_app
+from watcher_backend.database_address import DatabaseAddress, PostgresServer, SqliteFile
 from watcher_backend.services import Services
 from watcher_backend.settings import Settings
-from watcher_backend.storage.database import Database
-from watcher_backend.storage.opening import open_database
+from watcher_backend.storage.opening import connect, open_database
 
 FILES = "/api/os-1/hw1/202012180"
 
 
-def settings(path: Path) -> Settings:
-    return Settings(path, "127.0.0.1", 3000, path.parent, ZoneInfo("Asia/Seoul"), 20)
+def settings(address: DatabaseAddress) -> Settings:
+    return Settings(address, "127.0.0.1", 3000, Path("/nowhere"), ZoneInfo("Asia/Seoul"), 20)
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[FastAPI]:
-    database = open_database(tmp_path / "d.db")
-    yield create_app(settings(tmp_path / "d.db"), database)
+def app(address: DatabaseAddress) -> Iterator[FastAPI]:
+    database = open_database(address)
+    yield create_app(settings(address), database)
     database.close()
 
 
@@ -65,8 +65,11 @@ def test_without_its_writer_it_is_healthy_but_not_ready(app: FastAPI) -> None:
     assert (answer.status_code, answer.json()["detail"]) == (503, "the writer does not run")
 
 
-def test_without_its_database_it_is_not_ready_and_reads_are_answered_503(tmp_path: Path) -> None:
-    app = create_app(settings(tmp_path / "d.db"), Database(tmp_path / "not" / "there.db"))
+@pytest.mark.parametrize(
+    "nowhere", [SqliteFile(Path("/not/there.db")), PostgresServer("127.0.0.1", 1, "watcher", "watcher", "secret")]
+)
+def test_without_its_database_it_is_not_ready_and_reads_are_answered_503(nowhere: DatabaseAddress) -> None:
+    app = create_app(settings(nowhere), connect(nowhere))
     services: Services = app.state.services
     services.writer.start()
     try:
@@ -79,9 +82,9 @@ def test_without_its_database_it_is_not_ready_and_reads_are_answered_503(tmp_pat
         assert services.writer.stop(10)
 
 
-def test_a_file_without_the_schema_is_not_ready(tmp_path: Path) -> None:
-    database = Database(tmp_path / "empty.db")
-    app = create_app(settings(tmp_path / "empty.db"), database)
+def test_a_database_without_the_schema_is_not_ready(address: DatabaseAddress) -> None:
+    database = connect(address)
+    app = create_app(settings(address), database)
     services: Services = app.state.services
     services.writer.start()
     try:
