@@ -52,7 +52,9 @@ def test_no_hostname_hides_a_program(pod: Pod, testers: Path, recorder: Recorder
     """A name that is no student's, or none at all, does not keep a program from being recorded."""
     shutil.copy(testers / "exit_with", pod.hw1 / "hidden")
     shutil.copy(testers / "named", pod.hw1 / "named")
-    script = f"unshare --user --map-root-user --uts ./named {hostname} ./hidden 4"
+    # In a process of its own: one that had been followed before it got the name would be followed on.
+    forked = "/bin/sh -c './hidden 4; exit $?'"
+    script = f"unshare --user --map-root-user --uts ./named {hostname} {forked}"
     assert pod.run_as_student(script) == 4
     run, _ = recorder.one("hidden")
     assert (run.student, run.hostname_forged, run.exit_code) == (OWN, True, 4)

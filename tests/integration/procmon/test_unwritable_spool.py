@@ -253,6 +253,7 @@ def test_damaged_file_ends_the_agent(programs: list[Reported], tmp_path: Path) -
             into_garbage, Gaps(state, Spool(state), "procmon", "worker-1", CollectorRegistry())
         )
         spooler.add(programs)
+        spooler.finish()
         with pytest.raises(sqlite3.DatabaseError, match="not a database"):
             spooler.run()
 
