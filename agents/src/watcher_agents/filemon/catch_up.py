@@ -19,6 +19,11 @@ VISITS_PER_SECOND = 5000.0
 _BURST_VISITS = 500.0
 _QUEUE_LOAD = 2
 """So many times the directories that are followed of a workspace may wait to be visited."""
+LATE_SECONDS = 1.5
+"""A new directory that is visited so long after it may have appeared has had time for saves that left no trace.
+
+Longer than the queue of events goes unread where nothing keeps the reader from it.
+"""
 SETTLE_SECONDS = 0.1
 """A file found in a new directory may still be open; most are closed within this time."""
 DELETION_GRACE_SECONDS = 0.5
@@ -111,13 +116,18 @@ class Walks:
         tree: WatchedTree,
         schedule: Schedule,
         known_beneath: Callable[[bytes], Iterable[bytes]],
+        visited_late: Callable[[bytes, float], None],
         heartbeat: Heartbeat,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`known_beneath`: the files that were captured once below a directory. `heartbeat`: of the thread."""
+        """`known_beneath`: the files that were captured once below a directory. `heartbeat`: of the thread.
+
+        `visited_late` is told of new directories that have been there for LATE_SECONDS or more, and since when.
+        """
         self._tree = tree
         self._schedule = schedule
         self._known_beneath = known_beneath
+        self._visited_late = visited_late
         self._heartbeat = heartbeat
         self._clock = clock
         self._left: _Queues[bytes] = _Queues()
@@ -239,6 +249,9 @@ class Walks:
     def _visit_new(self, directory: bytes) -> None:
         after = self._new_after.pop(directory)
         found = self._tree.visit(directory)
+        if self._clock() - after >= LATE_SECONDS:
+            # Also one that is gone again: what was in it went with it.
+            self._visited_late(directory, after)
         for path in found.files:
             if self._has_room(path):
                 self._schedule.found(path, SETTLE_SECONDS, after)

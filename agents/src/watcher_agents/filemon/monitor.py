@@ -87,7 +87,7 @@ class FileMonitor:
         self._timers = Timers()
         self._blindness = Blindness(gaps)
         self._schedule = Schedule(_longest_wait(rules), rules.max_files, allowances, time.monotonic)
-        self._walks = Walks(tree, self._schedule, captured.paths_beneath, heartbeat)
+        self._walks = Walks(tree, self._schedule, captured.paths_beneath, self._visited_late, heartbeat)
         self._events = FileEvents(rules, tree, self._schedule, self._walks, self._overtaken)
         self._workspaces: Mounted = {}
         self._leaving: dict[bytes, float] = {}
@@ -213,6 +213,10 @@ class FileMonitor:
         self._gaps.declare(
             cause, started_ns=_wall_ns(after), student=student_of(workspace_of(path)), events_lost=1
         )
+
+    def _visited_late(self, directory: bytes, after: float) -> None:
+        """What was saved in a new directory before it was watched may have been overwritten or deleted unseen."""
+        self._gaps.declare("unwatched", student=student_of(workspace_of(directory)), started_ns=_wall_ns(after))
 
     def _use_rules(self, rules: FileRules) -> None:
         """Go by new rules: what they add is watched and compared, what they drop is watched no longer."""

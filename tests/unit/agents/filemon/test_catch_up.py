@@ -9,7 +9,7 @@ from lab.set_clock import SetClock
 from unit.agents.filemon.conftest import WORKSPACE
 from watcher_agents.filemon.allowances import Allowances
 from watcher_agents.filemon.capture import Done
-from watcher_agents.filemon.catch_up import SETTLE_SECONDS, VISITS_PER_SECOND, Tally, Walks
+from watcher_agents.filemon.catch_up import LATE_SECONDS, SETTLE_SECONDS, VISITS_PER_SECOND, Tally, Walks
 from watcher_agents.filemon.schedule import Schedule
 from watcher_agents.filemon.watched_tree import Found, WatchedTree
 from watcher_agents.heartbeat import Heartbeat
@@ -26,8 +26,11 @@ class Scene:
         self.clock = SetClock()
         self.known: set[bytes] = set()
         self.schedule = Schedule(20, 1000, Allowances(1e6, 1e9, self.clock), self.clock)
-        self.walks = Walks(tree, self.schedule, self.known_beneath, Heartbeat(), self.clock)
+        self.walks = Walks(
+            tree, self.schedule, self.known_beneath, lambda *late: self.late.append(late), Heartbeat(), self.clock
+        )
         self.ended: list[Tally] = []
+        self.late: list[tuple[bytes, float]] = []
 
     def known_beneath(self, directory: bytes) -> Iterable[bytes]:
         return [path for path in self.known if not directory or path.startswith(directory + b"/")]
@@ -236,7 +239,19 @@ def test_the_walk_beats_at_each_directory(root: Path, tree: WatchedTree) -> None
 
     set_clock = SetClock()
     schedule = Schedule(20, 1000, Allowances(1e6, 1e9, set_clock), set_clock)
-    walks = Walks(tree, schedule, lambda _: (), Heartbeat(clock), set_clock)
+    walks = Walks(tree, schedule, lambda _: (), lambda *_: None, Heartbeat(clock), set_clock)
     walks.catch_up([b""], lambda _: None)
     walks.go_on(1.0)
     assert len(beats) == 4
+
+
+def test_a_new_directory_that_is_visited_late_is_told_of_also_where_it_is_gone_again(scene: Scene) -> None:
+    scene.make(f"{WORKSPACE}/hw1/soon/a.c", f"{WORKSPACE}/hw1/late/b.c")
+    scene.walks.appeared(WS + b"/hw1/soon", scene.clock.now)
+    scene.walk()
+    assert scene.late == []
+    long_ago = scene.clock.now - LATE_SECONDS
+    for name in (b"late", b"gone"):
+        scene.walks.appeared(WS + b"/hw1/" + name, long_ago)
+    scene.walk()
+    assert scene.late == [(WS + b"/hw1/late", long_ago), (WS + b"/hw1/gone", long_ago)]

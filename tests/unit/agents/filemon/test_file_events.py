@@ -30,7 +30,7 @@ class Scene:
         self.known: list[bytes] = []
         self.overtaken: list[tuple[bytes, float]] = []
         self.schedule = Schedule(20, 1000, Allowances(1e6, 1e9, self.clock), self.clock)
-        self.walks = Walks(tree, self.schedule, lambda _: self.known, Heartbeat(), self.clock)
+        self.walks = Walks(tree, self.schedule, lambda _: self.known, lambda *_: None, Heartbeat(), self.clock)
         self.events = FileEvents(
             load_rules(None), tree, self.schedule, self.walks, lambda *lost: self.overtaken.append(lost)
         )
