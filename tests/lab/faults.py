@@ -273,9 +273,10 @@ FAULTS: tuple[Fault, ...] = (
         name="filemon suspended",
         does="filemon gets no processor for some seconds (SIGSTOP)",
         kept="each file's content at the end of that time, and all saves that the next one did not overtake",
-        declared="`saves_overtaken` with how many, for each student",
+        declared="`saves_overtaken` with how many, for each student; `unwatched` for those who made directories",
         told="systemd's watchdog, where it lasts for longer than that; `watcher_overtaken_saves_total`",
         inject=partial(_stopped, "filemon"),
+        causes=frozenset({"unwatched"}),
     ),
     Fault(
         name="filemon killed",

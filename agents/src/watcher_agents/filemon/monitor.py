@@ -1,5 +1,6 @@
 """The thread that decides: which workspaces are watched, what is caught up with, and what is declared as a gap."""
 
+import errno
 import logging
 import sqlite3
 import time
@@ -24,6 +25,7 @@ from watcher_agents.filemon.workspaces import Mounted, PodMounts
 from watcher_agents.gaps import Cause, Gaps, OpenGap
 from watcher_agents.heartbeat import Heartbeat
 from watcher_agents.journal import about_work
+from watcher_agents.mounts import Mount
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class FileMonitor:
         self._crowded: dict[bytes, OpenGap] = {}
         self._unwatched: dict[bytes, tuple[OpenGap, Tally]] = {}
         self._is_retrying = False
-        self._root_type = pod_mounts.root_type()
+        self._root_mount = pod_mounts.root_mount()
         self._root_seen_ns = self._mounts_seen_ns = time.time_ns()
         self._unhandled_after: float | None = time.monotonic()
         gaps.oldest_unhandled_ns = self._oldest_unhandled_ns
@@ -385,17 +387,17 @@ class FileMonitor:
 
     def _reopen(self) -> None:
         """Go on with what the watch root's path leads to now, if that is what it was."""
-        found = self._pod_mounts.root_type()
+        found = self._pod_mounts.root_mount()
         try:
-            if found != self._root_type:
-                raise FileNotFoundError(0, f"its file system is of type {found}, was {self._root_type}")
+            if found is None or not _takes_the_place_of(found, self._root_mount):
+                raise FileNotFoundError(errno.ENOENT, "its file system is not mounted")
             self._tree.reopen()
             self._tree.check_root()
         except OSError as error:
             self._away = f"the watch root is not there: {error.strerror}"
             self._timers.set("reopen", RETRY_SECONDS / 5)
             return
-        self._away = None
+        self._away, self._root_mount = None, found
         self._root_seen_ns = time.time_ns()
         log.warning("the watch root is there again: scanning all workspaces")
         unfinished = self._walks.abandon()
@@ -489,6 +491,13 @@ class _Overflow:
         self.gap = gap
         self.tally = Tally()
         self.again = False
+
+
+def _takes_the_place_of(mount: Mount, former: Mount | None) -> bool:
+    """Whether a mount may hold the workspaces that another held: what stands beneath that one may not."""
+    if former is None or len(mount.point) > len(former.point):
+        return True
+    return mount.point == former.point and mount.type == former.type
 
 
 def _longest_wait(rules: FileRules) -> float:

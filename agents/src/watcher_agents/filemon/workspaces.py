@@ -16,6 +16,7 @@ from watcher_agents.filemon.descriptor_loop import DescriptorLoop
 from watcher_agents.filemon.source_path import is_workspace
 from watcher_agents.mounts import (
     OWN_MOUNTS,
+    Mount,
     differing_options,
     mount_holding,
     parse_mountinfo,
@@ -56,10 +57,9 @@ class PodMounts:
         self._fd = os.open(_HOST_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
         self._loop = DescriptorLoop(self._fd, select.POLLPRI | select.POLLERR)
 
-    def root_type(self) -> str | None:
-        """The type of the file system that the watch root's path leads to now, as this process sees it."""
-        mount = read_mount_holding(self._watch_root)
-        return mount.type if mount else None
+    def root_mount(self) -> Mount | None:
+        """The mount that the watch root lies in now, as this process sees it."""
+        return read_mount_holding(self._watch_root)
 
     def look(self) -> Found:
         """What is mounted now."""
