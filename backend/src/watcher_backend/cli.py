@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -18,6 +19,7 @@ from watcher_backend import __version__
 from watcher_backend.app import create_app
 from watcher_backend.log_lines import logging_config
 from watcher_backend.settings import Settings, SettingsError, read_settings
+from watcher_backend.storage.backup import BackupError, back_up, restore
 from watcher_backend.storage.migrations import NewerSchemaError
 from watcher_backend.storage.opening import first_line, open_database
 from watcher_backend.storage.postgres import UnusableServerError
@@ -54,13 +56,42 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--check-settings", action="store_true", help="validate the settings and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands (without one, it serves)")
+    backup = commands.add_parser("backup", help="write everything to a new file, while others read and write")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    restoring = commands.add_parser("restore", help="bring back what a backup holds, into an empty database")
+    restoring.add_argument("file", type=Path, metavar="FILE", help="a file that backup made, of either database")
+    restoring.add_argument("--force", action="store_true", help="replace what the database holds")
     options = parser.parse_args(arguments)
     try:
         settings = read_settings(environ)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_SETTINGS
-    return 0 if options.check_settings else _serve(settings)
+    if options.check_settings:
+        return 0
+    if options.command is None:
+        return _serve(settings)
+    return _run(options, settings)
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    """Run a command on the database; return the exit code."""
+    try:
+        if options.command == "backup":
+            rows = back_up(settings.database, options.file)
+            done = f"backed up {settings.database} to {options.file}"
+        else:
+            rows = restore(options.file, settings.database, force=options.force)
+            done = f"restored {options.file} to {settings.database}"
+    except BackupError as error:
+        sys.stderr.write(f"watcher-backend: {error}\n")
+        return _EXIT_UNUSABLE
+    except (PeeweeException, NewerSchemaError, UnusableServerError) as error:
+        sys.stderr.write(f"watcher-backend: cannot use database {settings.database}: {first_line(error)}\n")
+        return _EXIT_UNUSABLE
+    sys.stdout.write(f"{done}: {rows['event']} events, {rows['gap']} gaps\n")
+    return 0
 
 
 def _serve(settings: Settings) -> int:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from integration.backend.server import Server, run_program
 from lab.postgres import url_of
 from unit.backend import samples
-from watcher_backend.database_address import DatabaseAddress
+from watcher_backend.database_address import DatabaseAddress, SqliteFile
 from watcher_backend.storage.opening import connect, open_database
 
 
@@ -45,6 +46,42 @@ def test_settings_can_be_checked_without_serving(tmp_path: Path) -> None:
     assert run_program(environ, "--check-settings").returncode == 0
     assert run_program({**environ, "WATCHER_PORT": "0"}, "--check-settings").returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_of_a_running_backend_is_restored_by_another(server: Server, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(base_url=str(server.client.base_url), trust_env=False, timeout=60) as client:
+            while not stop.is_set():
+                answer = client.post("/api/v1/events", json=samples.batch(samples.snapshot(), samples.gap()))
+                assert answer.status_code == 200, answer.text
+
+    first = samples.snapshot()
+    server.post("/api/v1/events", samples.batch(first))
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        try:
+            done = run_program({"DB_URL": url_of(server.address)}, "backup", str(tmp_path / "backup.db"))
+        finally:
+            stop.set()
+        working.result(timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"backed up {server.address} to {tmp_path}/backup.db: ")
+    environ = {"DB_URL": f"sqlite:///{tmp_path}/restored.db"}
+    done = run_program(environ, "restore", str(tmp_path / "backup.db"))
+    assert (done.returncode, done.stderr) == (0, "")
+    again = run_program(environ, "restore", str(tmp_path / "backup.db"))
+    assert again.returncode == 1
+    assert (
+        again.stderr == "watcher-backend: the database is not empty: expected --force to replace what it holds\n"
+    )
+    assert run_program(environ, "restore", "--force", str(tmp_path / "backup.db")).returncode == 0
+    (tmp_path / "second").mkdir()
+    with Server(tmp_path / "second", address=SqliteFile(tmp_path / "restored.db")) as restored:
+        found = restored.get("/api/v1/events", limit=1000)["events"]
+        assert found[0]["id"] == first["id"]
+        assert found == server.get("/api/v1/events", limit=len(found))["events"]
 
 
 def test_help_names_every_setting_and_version_the_release() -> None:

@@ -68,6 +68,18 @@ class Database(ABC):
         """Insert rows, their values one after the other, in this order."""
 
     @abstractmethod
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Begin a reading transaction, in which the database stands still while others write."""
+
+    @abstractmethod
+    def last_row(self, table: str) -> int:
+        """Return the last row id that a table ever gave out, or has."""
+
+    @abstractmethod
+    def set_last_row(self, table: str, row: int) -> None:
+        """Make a table give out ids after this one."""
+
+    @abstractmethod
     def note_event_row(self, row: int) -> None:
         """Make `last_event_row` this; the transaction's rows have been given out by hand."""
 

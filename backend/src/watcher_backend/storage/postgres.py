@@ -34,6 +34,7 @@ _PREPARED_VALUES = 50
 # The lock is a statement of its own: the ones after it see what whoever held it before has committed, because
 # at this level each statement looks anew. It is let go only when the commit can be seen by all.
 _BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({_WRITER_LOCK})"
+_BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN_PATIENTLY = _BEGIN.replace(";", "; SET LOCAL lock_timeout = 0;")
 
 
@@ -44,6 +45,10 @@ def _at_connection() -> str:
         SET lock_timeout = {round(LOCK_TIMEOUT_SECONDS * 1000)};
         SET idle_in_transaction_session_timeout = {_IDLE_TRANSACTION_SECONDS * 1000}
     """
+
+
+# Tables that give out ids of their own: all whose rows do not have an event's.
+_COUNTING = frozenset({"work", "source_file", "origin", "event", "gap"})
 
 
 class UnusableServerError(Exception):
@@ -63,10 +68,10 @@ class _Server(PostgresqlDatabase):
             raise
         return connection
 
-    def begin(self, patient: bool = False) -> None:  # type: ignore[override]
+    def begin(self, statement: str = _BEGIN) -> None:  # type: ignore[override]
         connection: Any = super().connection()  # type: ignore[no-untyped-call]
         with peewee_errors:
-            connection.execute(_BEGIN_PATIENTLY if patient else _BEGIN, prepare=False)
+            connection.execute(statement, prepare=False)
 
 
 class _Pool(PooledPostgresqlDatabase, _Server):  # type: ignore[misc]
@@ -158,8 +163,25 @@ class PostgresDatabase(Database):
 
     def transaction(self, *, patient: bool = False) -> AbstractContextManager[object]:
         """Begin the one writing transaction of all replicas."""
-        context: AbstractContextManager[object] = self._pool.atomic(patient)
+        context: AbstractContextManager[object] = self._pool.atomic(_BEGIN_PATIENTLY if patient else _BEGIN)
         return context
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Begin a reading transaction; it keeps nobody from writing."""
+        context: AbstractContextManager[object] = self._pool.atomic(_BEGIN_SNAPSHOT)
+        return context
+
+    def last_row(self, table: str) -> int:
+        """Return the last row id that a table ever gave out; 0 where another table gives them out."""
+        if table not in _COUNTING:
+            return 0
+        row = self.execute(f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {table}_id_seq").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_last_row(self, table: str, row: int) -> None:
+        """Make a table give out ids after this one."""
+        if table in _COUNTING:
+            self.execute(f"SELECT setval('{table}_id_seq', %s, %s)", (max(row, 1), row > 0))
 
     def insert(self, table: str, columns: tuple[str, ...], values: Sequence[object]) -> None:
         """Insert rows, their values one after the other, in this order."""

@@ -15,6 +15,9 @@ BUSY_TIMEOUT_SECONDS = 5
 # One connection a reading thread (anyio's pool has 40), one for the writer, a few for probes.
 _MAX_CONNECTIONS = 48
 
+# Tables whose ids are a cursor; see arrival_key.
+_COUNTING = frozenset({"event", "gap"})
+
 # Rows in one statement. Few statements matter more than fast ones: at each the driver gives up the
 # interpreter's lock, and gets it back only when a request's handling lets it go. So up to _EXACT rows have a
 # statement of just that size, kept prepared; above, powers of two. 256 rows of 20 columns stay below
@@ -71,6 +74,26 @@ class SqliteDatabase(Database):
         """Begin a writing transaction; nobody is waited for longer than BUSY_TIMEOUT_SECONDS."""
         context: AbstractContextManager[object] = self._pool.atomic("IMMEDIATE")
         return context
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Begin a reading transaction; the write-ahead log grows as long as it lasts."""
+        context: AbstractContextManager[object] = self._pool.atomic("DEFERRED")
+        return context
+
+    def last_row(self, table: str) -> int:
+        """Return the last row id that a table ever gave out, where it counts them, or has."""
+        row = self.execute(
+            f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0),"
+            f" coalesce((SELECT max(id) FROM {table}), 0))",
+            (table,),
+        ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_last_row(self, table: str, row: int) -> None:
+        """Make a table that counts its ids give out those after this one; others use theirs again."""
+        if table in _COUNTING:
+            self.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+            self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, row))
 
     def insert(self, table: str, columns: tuple[str, ...], values: Sequence[object]) -> None:
         """Insert rows, their values one after the other, in this order."""
