@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
@@ -17,11 +18,14 @@ from peewee import PeeweeException
 
 from watcher_backend import __version__
 from watcher_backend.app import create_app
+from watcher_backend.database_address import SqliteFile
 from watcher_backend.log_lines import logging_config
+from watcher_backend.old_database import Imported, OldDatabaseError, Progress, Seen, file_of, import_rows
 from watcher_backend.settings import Settings, SettingsError, read_settings
 from watcher_backend.storage.backup import BackupError, back_up, restore
+from watcher_backend.storage.event_store import EventStore, stored_ids
 from watcher_backend.storage.migrations import NewerSchemaError
-from watcher_backend.storage.opening import first_line, open_database
+from watcher_backend.storage.opening import connect, first_line, has_schema, open_database
 from watcher_backend.storage.postgres import UnusableServerError
 
 _log = logging.getLogger("watcher_backend")
@@ -62,6 +66,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     restoring = commands.add_parser("restore", help="bring back what a backup holds, into an empty database")
     restoring.add_argument("file", type=Path, metavar="FILE", help="a file that backup made, of either database")
     restoring.add_argument("--force", action="store_true", help="replace what the database holds")
+    importing = commands.add_parser("import", help="take over what the system in use before has recorded")
+    importing.add_argument("url", metavar="URL", help="its database, sqlite:////absolute/path.db; it is only read")
+    importing.add_argument("--dry-run", action="store_true", help="count what would be imported; write nothing")
     options = parser.parse_args(arguments)
     try:
         settings = read_settings(environ)
@@ -81,10 +88,12 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         if options.command == "backup":
             rows = back_up(settings.database, options.file)
             done = f"backed up {settings.database} to {options.file}"
-        else:
+        elif options.command == "restore":
             rows = restore(options.file, settings.database, force=options.force)
             done = f"restored {options.file} to {settings.database}"
-    except BackupError as error:
+        else:
+            return _import(options, settings)
+    except (BackupError, OldDatabaseError) as error:
         sys.stderr.write(f"watcher-backend: {error}\n")
         return _EXIT_UNUSABLE
     except (PeeweeException, NewerSchemaError, UnusableServerError) as error:
@@ -92,6 +101,39 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         return _EXIT_UNUSABLE
     sys.stdout.write(f"{done}: {rows['event']} events, {rows['gap']} gaps\n")
     return 0
+
+
+def _import(options: argparse.Namespace, settings: Settings) -> int:
+    file = file_of(options.url)
+    if options.dry_run:
+        found = _try_import(file, settings)
+    else:
+        with closing(open_database(settings.database)) as database, database.connection():
+            found = import_rows(file, settings.timezone, EventStore(database).write, Progress())
+    verb = "would be imported" if options.dry_run else "imported"
+    for table, rows in found.items():
+        sys.stdout.write(
+            f"{table}: {rows.rows} rows, {rows.stored} {verb}, {rows.present} present already,"
+            f" {rows.refused.total()} refused\n"
+        )
+        for reason, number in rows.refused.most_common():
+            sys.stdout.write(f"  {number} refused, the first of them id {rows.first_refused[reason]}: {reason}\n")
+    return 0
+
+
+def _try_import(file: Path, settings: Settings) -> dict[str, Imported]:
+    def stored(event_ids: Sequence[bytes]) -> set[bytes]:
+        return stored_ids(database, event_ids)
+
+    def none(event_ids: Sequence[bytes]) -> set[bytes]:
+        return set()
+
+    if isinstance(settings.database, SqliteFile) and not settings.database.path.exists():
+        with closing(Seen(none)) as seen:
+            return import_rows(file, settings.timezone, seen.write, Progress())
+    database = connect(settings.database)
+    with closing(database), database.connection(), closing(Seen(stored if has_schema(database) else none)) as seen:
+        return import_rows(file, settings.timezone, seen.write, Progress())
 
 
 def _serve(settings: Settings) -> int:

@@ -71,6 +71,11 @@ class Database(ABC):
     def snapshot(self) -> AbstractContextManager[object]:
         """Begin a reading transaction, in which the database stands still while others write."""
 
+    def tables(self) -> list[str]:
+        """Return the names of all tables."""
+        names: list[str] = self._pool.get_tables()
+        return names
+
     @abstractmethod
     def last_row(self, table: str) -> int:
         """Return the last row id that a table ever gave out, or has."""

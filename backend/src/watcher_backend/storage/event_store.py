@@ -202,6 +202,18 @@ class EventStore:
         return stored, last_event
 
 
+def stored_ids(database: Database, event_ids: Sequence[bytes]) -> set[bytes]:
+    """Return those of the events' ids that are stored."""
+    found: set[bytes] = set()
+    for start, count in database.pieces(len(event_ids)):
+        rows = database.execute(
+            f"SELECT event_id FROM event WHERE {database.among('event_id', count)}",
+            database.listed(event_ids[start : start + count]),
+        ).fetchall()
+        found.update(bytes(event_id) for (event_id,) in rows)
+    return found
+
+
 @lru_cache(maxsize=128)
 def _lookup_statement(among: str, last_event_row: str) -> str:
     return (

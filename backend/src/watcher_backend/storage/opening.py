@@ -30,6 +30,11 @@ def connect(address: DatabaseAddress) -> Database:
     return SqliteDatabase(address.path) if isinstance(address, SqliteFile) else PostgresDatabase(address)
 
 
+def has_schema(database: Database) -> bool:
+    """Return whether events can be asked for; inside a connection."""
+    return "event" in database.tables()
+
+
 def first_line(error: Exception) -> str:
     """Return what a database said in one line: drivers add attempts, hints and positions below."""
     lines = str(error).strip().splitlines()
