@@ -84,6 +84,7 @@ def test_a_reload_before_the_start_is_over_does_not_end_the_start(heard: Heard) 
         ("0", None, [], TICK_SECONDS),
         (None, None, [], TICK_SECONDS),
     ],
+    ids=["any process", "this process", "slow", "another process", "off", "none"],
 )
 def test_signs_of_life_are_given_where_the_watchdog_waits_for_this_process_and_twice_in_its_time(
     heard: Heard,
