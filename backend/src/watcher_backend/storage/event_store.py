@@ -115,7 +115,7 @@ class EventStore:
                 outcomes.append(False)
                 continue
             seen.add(record.event_id)
-            if self._is_the_same_deletion(record):
+            if self._is_what_another_node_saw(record):
                 outcomes.append(False)
                 continue
             outcomes.append(True)
@@ -136,7 +136,7 @@ class EventStore:
             if isinstance(detail, VersionRecord):
                 file = self._ids.source_file(work, detail.filename)
                 change = self._change(file, record.occurred_at, detail)
-                self._changes.note(file, record.occurred_at, next_id, change)
+                self._changes.note(file, record.occurred_at, next_id, change, detail.sha256)
                 versions += (
                     next_id, file, record.occurred_at, change, detail.size, detail.sha256,
                     detail.snapshot_path, detail.content_omitted, detail.recovered,
@@ -153,18 +153,19 @@ class EventStore:
         insert("gap", _GAP_COLUMNS, gaps)
         return outcomes, next_id - 1
 
-    def _is_the_same_deletion(self, record: Record) -> bool:
-        """Whether an agent found a file gone that another has seen being deleted.
+    def _is_what_another_node_saw(self, record: Record) -> bool:
+        """Whether an agent that caught up found a file as another has recorded it, gone or with the same content.
 
-        Their ids differ: each follows from the version that its agent had captured last.
+        Their ids may differ: that of a deletion follows from the version that its agent had captured last, and a
+        file that was saved again as it was is no new version to the agent that saw it, while its time is another.
         """
         if isinstance(record, GapRecord) or not isinstance(record.detail, VersionRecord):
             return False
         version = record.detail
-        if not (version.recovered and version.change == "deleted"):
+        if not version.recovered or version.change is None:
             return False
         file = self._ids.source_file(self._ids.work(record.work), version.filename)
-        return self._changes.is_deleted_already(file, record.occurred_at)
+        return self._changes.is_so_already(file, record.occurred_at, version.change, version.sha256)
 
     def _change(self, file: int, occurred_at: int, version: VersionRecord) -> str:
         if version.change is None:

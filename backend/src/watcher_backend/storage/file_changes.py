@@ -11,10 +11,11 @@ class _Latest(NamedTuple):
     occurred_at: int
     event: int
     change: str
+    sha256: bytes | None
 
 
 # A file that has no version is one that is not there.
-_NONE = _Latest(-1, 0, "deleted")
+_NONE = _Latest(-1, 0, "deleted", None)
 _END_OF_TIME = 2**63 - 1
 
 
@@ -41,14 +42,19 @@ class FileChanges:
         """Return what a version at ``occurred_at`` that is no deletion is to its file: created or modified."""
         return "created" if self._before(file, occurred_at).change == "deleted" else "modified"
 
-    def is_deleted_already(self, file: int, occurred_at: int) -> bool:
-        """Return whether the newest version up to ``occurred_at`` is a deletion; without one it is not."""
-        before = self._before(file, occurred_at)
-        return before is not _NONE and before.change == "deleted"
+    def is_so_already(self, file: int, occurred_at: int, change: str, sha256: bytes | None) -> bool:
+        """Return whether the newest version up to ``occurred_at`` is a deletion, too, or has the same content.
 
-    def note(self, file: int, occurred_at: int, event: int, change: str) -> None:
+        Without one it is not.
+        """
+        before = self._before(file, occurred_at)
+        if before is _NONE or (before.change == "deleted") != (change == "deleted"):
+            return False
+        return change == "deleted" or (sha256 is not None and before.sha256 == sha256)
+
+    def note(self, file: int, occurred_at: int, event: int, change: str, sha256: bytes | None) -> None:
         """Take notice of a version that the transaction is about to store."""
-        self._pending.setdefault(file, []).append(_Latest(occurred_at, event, change))
+        self._pending.setdefault(file, []).append(_Latest(occurred_at, event, change, sha256))
 
     def commit(self) -> None:
         """Keep what the transaction stored."""
@@ -75,13 +81,13 @@ class FileChanges:
             return
         param = self._database.param
         rows = self._database.execute(
-            f"SELECT file, occurred_at, id, change FROM version WHERE id > {param} AND id <= {param}",
+            f"SELECT file, occurred_at, id, change, sha256 FROM version WHERE id > {param} AND id <= {param}",
             (after, last),
         ).fetchall()
         for file, *version in rows:
             known = self._committed.get(file)
             if known is not None:
-                self._committed[file] = max(known, _Latest(*version))
+                self._committed[file] = max(known, _latest(*version))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -110,8 +116,13 @@ class FileChanges:
     def _stored(self, file: int, at: int) -> _Latest:
         param = self._database.param
         row = self._database.execute(
-            f"SELECT occurred_at, id, change FROM version WHERE file = {param} AND occurred_at <= {param}"
+            f"SELECT occurred_at, id, change, sha256 FROM version WHERE file = {param} AND occurred_at <= {param}"
             " ORDER BY occurred_at DESC, id DESC LIMIT 1",
             (file, at),
         ).fetchone()
-        return _NONE if row is None else _Latest(*row)
+        return _NONE if row is None else _latest(*row)
+
+
+def _latest(occurred_at: int, event: int, change: str, sha256: bytes | memoryview | None) -> _Latest:
+    """A version as it is stored; the drivers have types of their own for bytes."""
+    return _Latest(occurred_at, event, change, None if sha256 is None else bytes(sha256))

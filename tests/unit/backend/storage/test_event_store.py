@@ -1,5 +1,6 @@
 """Writing events: each once, whole groups or nothing."""
 
+import hashlib
 from collections.abc import Sequence
 
 import pytest
@@ -260,6 +261,33 @@ def test_a_deletion_that_was_seen_as_it_happened_is_stored_as_it_was_said(databa
     store = EventStore(database)
     for at in (10, 20):
         assert store.write([version_record(at, size=0, change="deleted")]) == [True]
+
+
+def found_with(content: bytes, at: int, change: str = "modified", *, recovered: bool = True) -> EventRecord:
+    version = VersionRecord("a.c", change, len(content), hashlib.sha256(content).digest(), recovered=recovered)
+    return version_record(at, detail=version)
+
+
+def test_the_content_that_another_node_recorded_is_not_stored_again_by_catching_up(database: Database) -> None:
+    """Saved again as it was, the file has another time, and so another id from the node that sees it only now."""
+    store = EventStore(database)
+    assert store.write([found_with(b"one", 10, "created", recovered=False)]) == [True]
+    assert store.write([found_with(b"one", 20, "created"), found_with(b"one", 21)]) == [False, False]
+    assert EventStore(database).write([found_with(b"one", 30)]) == [False]
+    assert store.write([found_with(b"two", 40), found_with(b"one", 50)]) == [True, True]
+    assert changes(database) == [(10, "created"), (40, "modified"), (50, "modified")]
+
+
+def test_the_same_content_is_a_version_after_a_deletion_and_where_it_was_seen_as_it_was_saved(
+    database: Database,
+) -> None:
+    store = EventStore(database)
+    store.write([found_with(b"one", 10, "created"), version_record(20, size=0, change="deleted")])
+    assert store.write([found_with(b"one", 30, "created")]) == [True]
+    assert store.write([found_with(b"one", 40, recovered=False)]) == [True]
+    # Content that was left out has no hash to know it by.
+    unknown = [found_by_catching_up(at, size=70_000, filename="big.c", change="modified") for at in (50, 60)]
+    assert store.write(unknown) == [True, True]
 
 
 def test_two_works_may_have_a_file_of_the_same_name(database: Database) -> None:
