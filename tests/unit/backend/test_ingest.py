@@ -7,8 +7,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from lab.postgres import DatabaseServer
 from unit.backend.samples import version_record
-from watcher_backend.database_address import DatabaseAddress
+from watcher_backend.database_address import DatabaseAddress, PostgresServer
 from watcher_backend.ingest import IngestWriter, QueueFullError, StorageUnavailableError
 from watcher_backend.storage import postgres, sqlite
 from watcher_backend.storage.database import Database
@@ -160,6 +161,24 @@ def test_a_client_that_leaves_takes_nobody_with_it(writer: IngestWriter, address
 
     asyncio.run(run())
     assert writer.alive
+
+
+def test_a_connection_that_was_lost_while_nothing_was_written_costs_no_request(
+    database_server: DatabaseServer, postgres_address: PostgresServer
+) -> None:
+    with closing(open_database(postgres_address)) as database:
+        writer = IngestWriter(database)
+        writer.start()
+        asyncio.run(_store_one(writer))
+        with database_server.connect() as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+                (postgres_address.database,),
+            ).fetchall()
+        assert (True,) in ended
+        asyncio.run(_store_one(writer))
+        assert writer.stop(10)
+        assert stored(database) == 2
 
 
 def test_no_connection_is_left_open_by_the_writers_thread(writer: IngestWriter) -> None:

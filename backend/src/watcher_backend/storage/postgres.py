@@ -71,7 +71,16 @@ class _Server(PostgresqlDatabase):
     def begin(self, statement: str = _BEGIN) -> None:  # type: ignore[override]
         connection: Any = super().connection()  # type: ignore[no-untyped-call]
         with peewee_errors:
-            connection.execute(statement, prepare=False)
+            try:
+                connection.execute(statement, prepare=False)
+            except PsycopgOperationalError:
+                # A connection that was lost while it was idle, like the writer's when the server restarted: as
+                # nothing has begun, a fresh one will do. Whoever holds it for longer than this must learn of it.
+                held: list[object] = self._state.ctx  # type: ignore[attr-defined]  # peewee's own, without types
+                if held or not connection.broken:
+                    raise
+                self.close()
+                super().connection().execute(statement, prepare=False)  # type: ignore[no-untyped-call]
 
 
 class _Pool(PooledPostgresqlDatabase, _Server):  # type: ignore[misc]
