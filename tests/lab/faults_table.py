@@ -11,18 +11,19 @@ from pathlib import Path
 
 from lab.fault_groups import group_of
 from lab.faults import FAULTS, Fault
+from lab.nfs_faults import NFS_FAULTS, NfsFault
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 
 _HEAD = """# Faults and what comes of them
 
-Written by `make docs` from `tests/lab/faults.py`; a test fails where this is not up to date.
+Written by `make docs` from `tests/lab/faults.py` and `nfs_faults.py`; a test fails where this is not up to date.
 
 What was generated = what is stored + what is declared lost. `tests/integration/faults/` has students work by the
 dice, keeps a ledger of every save, deletion and program, does to the node what stands here, and then checks that
 equation for every file and every program. `make test` does each fault once, `make soak MINUTES=30` goes on for so
-long, with a seed to have the same again. What a gap's cause means is told in the wire contract; `GET /api/v1/gaps`
-lists them.
+long, with a seed to have the same again. `tests/integration/nfs/` does what takes a real NFS server, on a machine
+with its own kernel. What a gap's cause means is told in [gaps.md](gaps.md); `GET /api/v1/gaps` lists them.
 
 Whatever the fault: nothing is stored twice, nothing is stored that was not there, versions are stored in the order
 in which they were saved, and a file's content at the end is the newest that is stored.
@@ -46,13 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def document() -> str:
     """The whole document."""
-    lines = [_row(_COLUMNS), _row(["---"] * len(_COLUMNS)), *(_row(cells(fault)) for fault in FAULTS)]
+    faults: tuple[Fault | NfsFault, ...] = (*FAULTS, *NFS_FAULTS)
+    lines = [_row(_COLUMNS), _row(["---"] * len(_COLUMNS)), *(_row(cells(fault)) for fault in faults)]
     return _HEAD + "\n".join(lines) + "\n"
 
 
-def cells(fault: Fault) -> tuple[str, ...]:
+def cells(fault: Fault | NfsFault) -> tuple[str, ...]:
     """A fault's row, in the order of the columns."""
-    test = f"`test_faults.py`, group `{group_of(fault.name)}`"
+    if isinstance(fault, Fault):
+        test = f"`test_faults.py`, group `{group_of(fault.name)}`"
+    else:
+        test = f"`test_real_nfs.py`, `{fault.test}`"
     return (fault.name, fault.does, fault.kept, fault.declared, fault.told, test)
 
 
