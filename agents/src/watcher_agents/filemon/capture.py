@@ -26,7 +26,7 @@ from watcher_agents.state import StateDatabase
 
 log = logging.getLogger(__name__)
 
-EMPTY_SECONDS = 0.1
+EMPTY_SECONDS = 0.5
 """A file that is empty is looked at again after so long: whoever saves it in place has cut it off to write it."""
 _SOON_NS = 1_000_000_000
 """Longer than any file system's clock stands still, and than a server's clock is off where it is kept."""

@@ -154,15 +154,16 @@ class EventStore:
         return outcomes, next_id - 1
 
     def _is_what_another_node_saw(self, record: Record) -> bool:
-        """Whether an agent that caught up found a file as another has recorded it, gone or with the same content.
+        """Whether an agent tells of a file what another has told: that it is gone, or has the same content.
 
         Their ids may differ: that of a deletion follows from the version that its agent had captured last, and a
         file that was saved again as it was is no new version to the agent that saw it, while its time is another.
+        What is gone is not deleted again; content is compared only where it was found by catching up.
         """
         if isinstance(record, GapRecord) or not isinstance(record.detail, VersionRecord):
             return False
         version = record.detail
-        if not version.recovered or version.change is None:
+        if version.change is None or not (version.recovered or version.change == "deleted"):
             return False
         file = self._ids.source_file(self._ids.work(record.work), version.filename)
         return self._changes.is_so_already(file, record.occurred_at, version.change, version.sha256)

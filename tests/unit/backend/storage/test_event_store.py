@@ -257,10 +257,16 @@ def test_a_deletion_found_by_catching_up_is_stored_where_none_is_known_before_it
     assert changes(database) == [(10, "created"), (20, "deleted"), (20, "deleted"), (30, "deleted")]
 
 
-def test_a_deletion_that_was_seen_as_it_happened_is_stored_as_it_was_said(database: Database) -> None:
+def test_a_deletion_that_two_nodes_saw_as_it_happened_is_stored_once(database: Database) -> None:
+    """A workspace is watched for some seconds after its pod has gone to another node."""
     store = EventStore(database)
-    for at in (10, 20):
-        assert store.write([version_record(at, size=0, change="deleted")]) == [True]
+    store.write([version_record(10, change="created")])
+    deletions = [version_record(at, size=0, change="deleted") for at in (20, 21)]
+    assert store.write(deletions) == [True, False]
+    assert store.write([version_record(30, change="created"), version_record(40, size=0, change="deleted")]) == [
+        True,
+        True,
+    ]
 
 
 def found_with(content: bytes, at: int, change: str = "modified", *, recovered: bool = True) -> EventRecord:
