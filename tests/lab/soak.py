@@ -2,9 +2,9 @@
 
 Ends with a table of figures and 0, or 1 where something does not add up or memory grows. In the first half every
 fault comes, in the second those alone that leave the agents running, so that the memory of one process is seen for
-half the run. **Flat** means: a straight line laid through the samples of the second half, after each of these faults
-has come once (each takes its most then), rises by no more than 5 % of their mean or 4 MiB, whichever is more; for
-file descriptors by no more than 4.
+half the run. **Flat** means: a straight line laid through the samples of the second half, after each of these
+faults has come once (each takes its most then), rises by no more than 5 % of their mean or 4 MiB, whichever is
+more; for file descriptors by no more than 4.
 """
 
 import os
