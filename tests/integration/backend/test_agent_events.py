@@ -66,7 +66,8 @@ def test_every_field_that_an_agent_sends_comes_back(server: Server, event: dict[
 
 def test_a_file_that_a_catch_up_on_another_node_found_was_modified_there(server: Server) -> None:
     saved = samples.snapshot(change="created")
-    found = samples.snapshot(change="created", recovered=True, occurred_at="2025-07-30T06:19:00.000000Z")
+    later = {"occurred_at": "2025-07-30T06:19:00.000000Z", "sha256": "0" * 64}
+    found = samples.snapshot(change="created", recovered=True, **later)
     deliver(server, saved)
     deliver(server, found)
     assert [server.get(f"/api/v1/events/{event['id']}")["change"] for event in (saved, found)] == [
