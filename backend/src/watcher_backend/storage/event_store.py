@@ -158,12 +158,13 @@ class EventStore:
 
         Their ids may differ: that of a deletion follows from the version that its agent had captured last, and a
         file that was saved again as it was is no new version to the agent that saw it, while its time is another.
-        What is gone is not deleted again; content is compared only where it was found by catching up.
+        What is gone is not deleted again, and what is there is not created again with the content that it has; of
+        what its agent knew before, content is compared only where it was found by catching up.
         """
         if isinstance(record, GapRecord) or not isinstance(record.detail, VersionRecord):
             return False
         version = record.detail
-        if version.change is None or not (version.recovered or version.change == "deleted"):
+        if version.change is None or not (version.recovered or version.change in ("created", "deleted")):
             return False
         file = self._ids.source_file(self._ids.work(record.work), version.filename)
         return self._changes.is_so_already(file, record.occurred_at, version.change, version.sha256)

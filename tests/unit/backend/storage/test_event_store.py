@@ -284,6 +284,13 @@ def test_the_content_that_another_node_recorded_is_not_stored_again_by_catching_
     assert changes(database) == [(10, "created"), (40, "modified"), (50, "modified")]
 
 
+def test_what_two_nodes_saw_being_created_with_the_same_content_is_stored_once(database: Database) -> None:
+    store = EventStore(database)
+    seen = [found_with(b"one", at, "created", recovered=False) for at in (10, 11)]
+    assert store.write(seen) == [True, False]
+    assert store.write([found_with(b"two", 20, "created", recovered=False)]) == [True]
+
+
 def test_the_same_content_is_a_version_after_a_deletion_and_where_it_was_seen_as_it_was_saved(
     database: Database,
 ) -> None:
