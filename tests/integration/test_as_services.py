@@ -238,7 +238,7 @@ def test_settings_and_rules_are_checked_without_a_trace(stack: Stack, tmp_path: 
     environment = stack.environment(program)
     command = [f"watcher-{program}", "--check-settings"]
     done = run(command, environment)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "settings and rules are right\n", "")
     (tmp_path / "rules.yml").write_text("colour: blue\n")
     done = run(command, environment)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -261,10 +261,11 @@ def _backend_fault(name: str, mode: Mode, does: str) -> Fault:
         name=name,
         does=does,
         kept=f"{_ALL}, and is stored once",
-        declared=_NOTHING,
+        declared="nothing, unless it lasts until the spool is full: then `spool_full`",
         told=_DELIVERY_TOLD,
         inject=partial(_misbehaving, mode),
         seconds=1.0,
+        causes=frozenset({"spool_full"}),
     )
 
 

@@ -269,7 +269,8 @@ class FileMonitor:
             # anew meanwhile, and the watches are on what was deleted.
             if points - former.get(workspace, frozenset()):
                 self._leaving.pop(workspace, None)
-                if not is_first:
+                # At the start, and when the watch root is back, all is compared anyway.
+                if not is_first and self._away is None:
                     self._walks.catch_up([workspace], partial(self._pod_caught_up, workspace, since_ns))
                 log.info("watching workspace: its pod came", extra=about_work(workspace.decode()))
         for workspace in former.keys() - found.workspaces.keys():
@@ -397,7 +398,7 @@ class FileMonitor:
             self._away = f"the watch root is not there: {error.strerror}"
             self._timers.set("reopen", RETRY_SECONDS / 5)
             return
-        self._away, self._root_mount = None, found
+        self._away = None
         self._root_seen_ns = time.time_ns()
         log.warning("the watch root is there again: scanning all workspaces")
         unfinished = self._walks.abandon()
@@ -494,10 +495,11 @@ class _Overflow:
 
 
 def _takes_the_place_of(mount: Mount, former: Mount | None) -> bool:
-    """Whether a mount may hold the workspaces that another held: what stands beneath that one may not."""
-    if former is None or len(mount.point) > len(former.point):
-        return True
-    return mount.point == former.point and mount.type == former.type
+    """Whether a mount may hold the workspaces that another held at the start.
+
+    What stands beneath that one does not, nor does a file system of another type.
+    """
+    return former is None or (len(mount.point) >= len(former.point) and mount.type == former.type)
 
 
 def _longest_wait(rules: FileRules) -> float:
