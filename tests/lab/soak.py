@@ -121,11 +121,14 @@ def main() -> int:
         chance = random.Random(run.seed)
         begun = time.monotonic()
         lasting = [one for one in FAULTS if not set(one.restarts) & set(AGENTS)]
-        while (elapsed := time.monotonic() - begun) < 2 * half:
+        until = 2 * half
+        while (elapsed := time.monotonic() - begun) < until:
             if elapsed >= half and not measured_from:
                 for one in lasting:
                     run.inject(scene, one, chance)
                 measured_from.append(sampling.seconds())
+                # However short the run, there is something to lay a line through.
+                until = max(until, time.monotonic() - begun + half / 2)
             one = chance.choice(lasting if measured_from else FAULTS)
             run.inject(scene, one, chance, chance.uniform(1.0, _LONGEST))
             run.hold(scene, chance.uniform(1.0, 6.0))
