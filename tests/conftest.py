@@ -22,6 +22,8 @@ APART = tuple(
 """What may run while anything else does: it neither looks at this machine's kernel nor changes a limit of it."""
 
 
+# First: pytest-xdist has to find the marks when its own hook of this name reads them.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give all the rest to one of `make test`'s two processes: the probe, for one, sees every pod."""
     for item in items:

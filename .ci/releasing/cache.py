@@ -2,8 +2,10 @@
 
 import hashlib
 import os
-import tempfile
+import shutil
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -23,10 +25,11 @@ class BuildCache:
         folder = self._root / f"{kind}-{hashlib.sha256(key.encode()).hexdigest()[:20]}"
         if folder.is_dir():
             return folder
-        self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".filling-", dir=self._root) as scratch:
-            made = Path(scratch) / "made"
-            made.mkdir()
+        scratch = self._root / f".filling-{uuid.uuid4().hex}"
+        made = scratch / "made"
+        # Begun before anything is made: whoever ends the build may do so at any moment.
+        try:
+            made.mkdir(parents=True)
             fill(made)
             try:
                 made.rename(folder)
@@ -34,4 +37,7 @@ class BuildCache:
                 # Another build was faster: the same key, the same content.
                 if not folder.is_dir():
                     raise
+        finally:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(scratch)
         return folder
