@@ -26,6 +26,7 @@ from watcher_backend.routes import (
     events,
     gaps,
     health,
+    legacy_analytics,
     legacy_ingest,
     legacy_reads,
 )
@@ -74,8 +75,9 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.state.services = services
     problems.install(app)
     # The routes are tried in this order, so the busiest stand first; and the old GETs last, to which
-    # /api/v1/events/... reads as a class, an assignment and a student.
-    for routes in (legacy_ingest, agent_events, health, events, content, gaps, canaries, legacy_reads):
+    # /api/v1/events/... and /api/assignment/... read as a class, an assignment and a student.
+    old = (legacy_analytics, legacy_reads)
+    for routes in (legacy_ingest, agent_events, health, events, content, gaps, canaries, *old):
         app.include_router(routes.router)
     _document_models(app)
     return app
