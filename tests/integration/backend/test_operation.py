@@ -47,7 +47,7 @@ def test_every_route_is_documented_with_its_problems(server: Server) -> None:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    assert len(operations) == 17
+    assert len(operations) == 24
     for path, method, operation in operations:
         assert operation["summary"], path
         assert "application/json" in operation["responses"]["200"]["content"] or path.endswith(
