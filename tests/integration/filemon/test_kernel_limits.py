@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from lab.stack import Stack
@@ -65,3 +66,21 @@ def test_directories_beyond_the_watch_limit_are_scanned_and_then_watched_when_it
         assert not workspace.wait_for_content(Path("deep/a.c"), b"three")["recovered"]
         time.sleep(0.1)
         assert [event["change"] for event in workspace.events()] == ["created", "modified", "modified"]
+
+
+def test_the_gap_begins_when_the_watch_is_refused_although_nothing_arrives_then() -> None:
+    """What is saved and overwritten between two scans is lost: the gap must not begin with the next scan."""
+    with Stack(WATCHER_WORKSPACES="all") as stack:
+        stack.start("backend", "filemon")
+        workspace = RecordedWorkspace(stack)
+        wait_for(lambda: stack.metric("filemon", "watcher_inotify_watches") == 3, "three watches")
+        with limit("max_user_watches", 3):
+            (workspace.assignment / "deep").mkdir()
+            wait_for(lambda: stack.metric("filemon", "watcher_inotify_unwatched") == 1, "the refused watch")
+            saved_ns = time.time_ns()
+            for text in ("lost", "kept"):
+                (workspace.assignment / "deep" / "a.c").write_text(text)
+            workspace.wait_for_content(Path("deep/a.c"), b"kept")
+        (gap,) = wait_for(lambda: stack.get("/api/v1/gaps", cause="unwatched")["gaps"], "the gap")
+        assert datetime.fromisoformat(gap["started_at"].replace("Z", "+00:00")).timestamp() * 1e9 < saved_ns
+        assert gap["student_id"] == workspace.student_id

@@ -126,6 +126,9 @@ class FileMonitor:
             if self._away is None:
                 self._walks.go_on(_WALK_SECONDS)
                 self._capture_due()
+                # After these, which find what cannot be followed: its gap begins now, not when something arrives.
+                self._follow_crowded()
+                self._retry_unwatched()
             self._note_unhandled()
             if not (self._is_ready or self._walks.is_walking or self._is_stopping):
                 self._become_ready()
@@ -250,8 +253,6 @@ class FileMonitor:
             self._overflowed(after)
         self._let_workspaces_go()
         self._scan_blind()
-        self._follow_crowded()
-        self._retry_unwatched()
 
     def _look_at_mounts(self, *, is_first: bool = False) -> None:
         """Watch the workspaces of pods that came, let those of pods that went linger, and find the blind ones."""
