@@ -24,7 +24,7 @@ demo: setup ## Play a student's day against the real agents and backend; DEMO=on
 
 .PHONY: test
 test: setup-lab ## Run all tests, the demo among them; two at a time where they cannot meet
-	$(BIN)/pytest --numprocesses=2 --dist=loadgroup
+	$(BIN)/pytest --numprocesses=2 --dist=loadscope
 
 .PHONY: test-long
 test-long: setup-lab ## Run the tests that `make test` leaves out: long outages, Ansible on an emulated machine
