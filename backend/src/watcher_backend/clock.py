@@ -8,6 +8,8 @@ import re
 import time
 from datetime import datetime, timedelta, timezone, tzinfo
 
+MICROS_A_SECOND = 1_000_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 _TOO_EARLY = "expected a date from 1970 on"
@@ -19,6 +21,11 @@ _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})_([0-9]{2})([0-9]{2})([0-9
 def now_micros() -> int:
     """Return the present moment in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+def whole_second(micros: int) -> int:
+    """Return the begin of the second that a stored time lies in; the old endpoints know no fractions."""
+    return micros // MICROS_A_SECOND * MICROS_A_SECOND
 
 
 def parse_instant(text: str) -> int:
@@ -36,7 +43,7 @@ def parse_instant(text: str) -> int:
     if since_epoch.days < 0:
         raise ValueError(_TOO_EARLY)
     # Not //: a batch has two thousand of these.
-    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * MICROS_A_SECOND + since_epoch.microseconds
 
 
 def format_instant(micros: int) -> str:

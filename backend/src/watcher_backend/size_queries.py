@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
+from watcher_backend.clock import MICROS_A_SECOND, whole_second
 from watcher_backend.storage.database import Database
 from watcher_backend.storage.records import WorkKey
-
-_MICROS_A_SECOND = 1_000_000
 
 
 class VersionSizes(NamedTuple):
@@ -90,15 +89,10 @@ def trends(database: Database, work: WorkKey, minutes: int) -> list[Trend]:
     if not rows:
         return []
     first = whole_second(rows[0][0])
-    interval = minutes * 60 * _MICROS_A_SECOND
+    interval = minutes * 60 * MICROS_A_SECOND
     totals: dict[int, int] = {}
     total = 0
     for occurred_at, grown in rows:
         total += grown
         totals[(occurred_at - first) // interval] = total
     return [Trend(first + number * interval, size) for number, size in totals.items()]
-
-
-def whole_second(micros: int) -> int:
-    """Return the begin of the second that a moment lies in; the old endpoints know no fractions."""
-    return micros // _MICROS_A_SECOND * _MICROS_A_SECOND

@@ -7,16 +7,20 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
 from watcher_backend import assignment_queries, size_queries
-from watcher_backend.clock import format_compact_local, format_naive_local, to_micros
+from watcher_backend.clock import (
+    MICROS_A_SECOND,
+    format_compact_local,
+    format_naive_local,
+    to_micros,
+    whole_second,
+)
 from watcher_backend.problems import ProblemError, documented, invalid_field
 from watcher_backend.routes.parameters import ClassDiv, Filename, HwName, WorkOf
 from watcher_backend.services import services_of
-from watcher_backend.size_queries import whole_second
 
 router = APIRouter(tags=["front end"])
 
 _RESPONSES = documented()
-_MICROS_A_SECOND = 1_000_000
 
 _Moment = Annotated[
     datetime, Path(description="ISO 8601, to the second; without an offset it is local time of the site.")
@@ -130,7 +134,7 @@ def sum_changes(
     """Return by how many bytes each student's files changed; nobody saved: an empty list."""
     database = services_of(request).database
     begin = _second(request, "start", start)
-    behind = _second(request, "end", end) + _MICROS_A_SECOND
+    behind = _second(request, "end", end) + MICROS_A_SECOND
     with database.connection():
         changes = assignment_queries.size_changes(database, class_div, hw_name, begin, behind)
     return StudentChanges(
@@ -190,8 +194,8 @@ def summarise_work(request: Request, work: WorkOf) -> WorkSummary:
         snapshot_size_avg=sizes.mean_size,
         first=format_naive_local(first, zone),
         last=format_naive_local(last, zone),
-        total=(last - first) / _MICROS_A_SECOND,
-        interval=(last - before_last) / _MICROS_A_SECOND,
+        total=(last - first) / MICROS_A_SECOND,
+        interval=(last - before_last) / MICROS_A_SECOND,
     )
 
 
